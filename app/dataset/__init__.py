@@ -1,0 +1,87 @@
+"""From prices to windows: the second stage of the street."""
+
+import logging
+
+import numpy as np
+import pandas as pd
+
+from app.dataset.features import WARM_UP, basis, feature_matrix
+from app.dataset.windows import Panel, Windows, WindowSpec
+from app.errors import DataError
+from app.prices.calendar import calendar_for, sessions, sessions_after
+
+log = logging.getLogger(__name__)
+
+
+def make_windows(prices: pd.DataFrame, spec: WindowSpec, calendar: str | None = None) -> Windows:
+    """Turn a sound price table into windows of features with their targets.
+
+    Args:
+        prices: sound price table (`app.prices.quality.sound`), as traded.
+        spec: lookback and horizons.
+        calendar: name of the exchange calendar; None means the one each symbol's suffix tells.
+
+    Returns:
+        Every window whose lookback is complete, including the newest, whose targets are NaN. A
+        target counts as known only if the table has the very session it refers to: a missing
+        session never shifts a horizon.
+
+    Raises:
+        DataError: no symbol has enough sessions.
+    """
+    parts, needed = {}, spec.lookback + spec.horizons[-1] + WARM_UP
+    for symbol, rows in prices.groupby("symbol", sort=True):
+        if len(rows) < needed:
+            short = f"{symbol}: {len(rows)} sessions, but window.lookback {spec.lookback} + horizon {spec.horizons[-1]} + {WARM_UP} to warm up need {needed}"
+            log.warning("%s; left out.", short)
+            continue
+        parts[str(symbol)] = _symbol_rows(rows, spec, calendar_for(str(symbol), rows["date"].to_numpy(), calendar))
+    if not parts:
+        if len(prices) == 0:
+            raise DataError("prices: no sound rows to learn from. `python -m app prices check` lists why.")
+        raise DataError(f"{short}. Fetch more history, or shorten --lookback or --horizons.")
+    panel = _join(parts, spec)
+    return Windows(panel, panel.usable_ends(spec.lookback))
+
+
+def _symbol_rows(prices: pd.DataFrame, spec: WindowSpec, calendar: str) -> dict[str, np.ndarray]:
+    """The panel's columns for one symbol."""
+    days = prices["date"].to_numpy().astype("datetime64[D]")
+    line = np.concatenate(
+        [sessions(calendar, days[0], days[-1]), sessions_after(calendar, days[-1], spec.horizons[-1] + 1)]
+    )
+    on_line = np.isin(days, line)
+    prices, days = prices[on_line], days[on_line]
+    number = np.searchsorted(line, days)
+    known = basis(prices, (line[number + 1] - days).astype(int))
+    ahead = number[:, None] + np.array(spec.horizons)
+    return {
+        "date": days,
+        "close": prices["close"].to_numpy(float),
+        "returns": known["returns"].to_numpy().copy(),
+        "volatility": known["volatility"].to_numpy().copy(),
+        "features": feature_matrix(known),
+        "target": line[ahead],
+        "actual": _actual(known["returns"].to_numpy(), number, ahead),
+    }
+
+
+def _actual(returns: np.ndarray, number: np.ndarray, ahead: np.ndarray) -> np.ndarray:
+    """(rows, horizons) sums of returns up to the row whose session number is `ahead`, NaN if none."""
+    total = np.cumsum(np.nan_to_num(returns))
+    unknown = np.cumsum(np.isnan(returns))
+    row = np.minimum(np.searchsorted(number, ahead), len(number) - 1)
+    known = (number[row] == ahead) & (unknown[row] == unknown[:, None])
+    return np.where(known, total[row] - total[:, None], np.nan)
+
+
+def _join(parts: dict[str, dict[str, np.ndarray]], spec: WindowSpec) -> Panel:
+    lengths = [len(part["date"]) for part in parts.values()]
+    columns = {name: np.concatenate([part[name] for part in parts.values()]) for name in next(iter(parts.values()))}
+    return Panel(
+        spec=spec,
+        symbols=tuple(parts),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        code=np.repeat(np.arange(len(parts), dtype=np.int32), lengths),
+        **columns,
+    )

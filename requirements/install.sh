@@ -43,24 +43,33 @@ make_venv() {
     if "$host" -c 'import ensurepip' 2>/dev/null && "$host" -m venv .venv; then return; fi
     # Debian keeps ensurepip in a package of its own; a pip of the host can stand in for it.
     if "$host" -m venv --without-pip .venv 2>/dev/null &&
-        "$host" -m pip --disable-pip-version-check --python "$python" install -q pip 2>/dev/null; then return; fi
+        host_pip "$host"; then return; fi
     version=$("$host" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     rm -rf .venv
     fail "Python $version cannot make virtual environments here. Debian: sudo apt install python$version-venv"
 }
 
+add_pip() { "$python" -m ensurepip >/dev/null 2>&1 || host_pip "$(find_python)"; }
+
+host_pip() { "$1" -m pip --disable-pip-version-check --python "$python" install -qq pip 2>/dev/null; }
+
 install() {
     if [ -e .venv/unfinished ]; then say "the last installation was cut off; starting over"; rm -rf .venv; fi
-    "$python" -m pip --version >/dev/null 2>&1 || make_venv
+    if ! suits "$python"; then make_venv; fi
+    "$python" -m pip --version >/dev/null 2>&1 || add_pip || make_venv
     touch .venv/unfinished
     rm -f .venv/installed
     say "installing $wanted: 1-3 minutes the first time (800 MB to fetch, 2.5 GB on disk), seconds later"
     # Compiled once here, TensorFlow starts in half the time, also where PYTHONDONTWRITEBYTECODE is set.
-    "$python" -m pip --disable-pip-version-check install -q --compile -r "$wanted" ||
-        fail "pip could not install $wanted (its own lines stand above); make starts again where it can"
+    "$python" -m pip --disable-pip-version-check install -qq --compile -r "$wanted" || refused $?
     { note "$wanted"; note requirements.txt; } | sort -u >.venv/installed
     rm .venv/unfinished
     say "ready"
+}
+
+refused() { # pip gave up by itself, so what was there is whole; a signal (128 and above) may have cut it short
+    if [ "$1" -lt 128 ]; then rm -f .venv/unfinished; fi
+    fail "pip could not install $wanted (its own lines stand above). With the cause gone, the same command goes on"
 }
 
 installed && exit 0

@@ -12,6 +12,7 @@ set -eu
 cd "$(dirname "$0")/.."
 wanted=$1
 python=.venv/bin/python
+fresh=
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -37,6 +38,7 @@ installed() { "$python" -c '' 2>/dev/null && grep -qsxF "$(note "$wanted")" .ven
 make_venv() {
     host=$(find_python)
     say "making .venv with $("$host" -V)"
+    fresh=yes
     rm -rf .venv
     mkdir .venv
     touch .venv/unfinished
@@ -59,7 +61,7 @@ install() {
     "$python" -m pip --version >/dev/null 2>&1 || add_pip || make_venv
     touch .venv/unfinished
     rm -f .venv/installed
-    say "installing $wanted: 1-3 minutes the first time (800 MB to fetch, 2.5 GB on disk), seconds later"
+    say "installing $wanted${fresh:+ (1-3 minutes: 800 MB to fetch, 3 GB on disk)} ..."
     # Compiled once here, TensorFlow starts in half the time, also where PYTHONDONTWRITEBYTECODE is set.
     "$python" -m pip --disable-pip-version-check install -qq --compile -r "$wanted" || refused $?
     { note "$wanted"; note requirements.txt; } | sort -u >.venv/installed

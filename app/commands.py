@@ -1,0 +1,187 @@
+"""What each command does: settings and options in, an answer for a person and for a program out."""
+
+import json
+from argparse import Namespace
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from app import pipeline
+from app.atomic import ensure_writable, publish_file, publish_text
+from app.config import Settings
+from app.doctor import examine
+from app.errors import DataError, SettingsError
+from app.evaluation.significance import to_json
+from app.prices.adjust import adjusted
+from app.prices.files import Files
+from app.prices.store import Ledger
+from app.prices.update import unknown_symbols
+from app.report.page import Findings, write_report
+from app.report.pricing import price_table
+from app.report.record import load_findings, save_findings
+
+
+@dataclass(frozen=True)
+class Answer:
+    """result: plain values for --json; text: for a person; stale: why it must not be taken for fresh."""
+
+    result: Any
+    text: str
+    stale: str | None = None
+
+
+def run(settings: Settings, options: Namespace) -> Answer:
+    """Prices, back test, training, forecast and report."""
+    wanted = Path(options.out) if options.out else None
+    ensure_writable(wanted or settings.data)
+    prices = pipeline.load_prices(settings)
+    windows = pipeline.dataset(settings, prices)
+    evidence = pipeline.backtest(settings, windows)
+    pipeline.train(settings, windows)
+    live = pipeline.forecast(settings, prices)
+    folder = wanted or _report_folder(settings, live)
+    findings = _findings(settings, prices, evidence, live)
+    save_findings(findings, folder)
+    page = write_report(findings, folder)
+    sentences = [verdict.sentence for verdict in evidence.verdicts]
+    result = {"report": str(page), **to_json(evidence.verdicts), "forecasts": _records(price_table(live))}
+    return Answer(result, "\n".join([*sentences, "", f"report: {page}"]))
+
+
+def fetch(settings: Settings, options: Namespace) -> Answer:
+    """New rows into the ledger."""
+    ensure_writable(settings.data)
+    done = pipeline.fetch(settings)
+    lines = [f"{one.symbol}: {one.new} new rows, {one.revised} revised" for one in done]
+    return Answer({"fetched": [asdict(one) for one in done]}, "\n".join([*lines, f"ledger: {settings.ledger}"]))
+
+
+def backtest(settings: Settings, options: Namespace) -> Answer:
+    """Forecasts, scores and verdicts; written to --out when given."""
+    if options.out:
+        ensure_writable(Path(options.out))
+    prices = pipeline.load_prices(settings)
+    evidence = pipeline.backtest(settings, pipeline.dataset(settings, prices))
+    lines = [_text(evidence.scores.round(6)), "", *(verdict.sentence for verdict in evidence.verdicts)]
+    result = {"scores": _records(evidence.scores), **to_json(evidence.verdicts)}
+    if options.out:
+        folder = Path(options.out)
+        publish_file(folder / "forecasts.parquet", lambda path: evidence.forecasts.to_parquet(path, index=False))
+        publish_file(folder / "scores.csv", lambda path: evidence.scores.to_csv(path, index=False))
+        publish_text(folder / "verdict.json", json.dumps(to_json(evidence.verdicts), indent=1, allow_nan=False))
+        lines += ["", f"results: {folder}"]
+    return Answer(result, "\n".join(lines))
+
+
+def train(settings: Settings, options: Namespace) -> Answer:
+    """New versions of the models."""
+    ensure_writable(settings.versions)
+    prices = pipeline.load_prices(settings)
+    saved = pipeline.train(settings, pipeline.dataset(settings, prices))
+    result = {"versions": [{"id": one.id, "model": one.card["model"], "known_by": one.card["known_by"]} for one in saved]}
+    return Answer(result, "\n".join(f"{one.id}: trained on what was known by {one.card['known_by']}" for one in saved))
+
+
+def forecast(settings: Settings, options: Namespace) -> Answer:
+    """The newest forecast of every symbol, in prices."""
+    ensure_writable(settings.data)
+    live = pipeline.forecast(settings, pipeline.load_prices(settings))
+    stale = pipeline.staleness(settings, live)
+    table = price_table(live)
+    if options.out:
+        publish_file(Path(options.out) / "live.csv", lambda path: table.to_csv(path, index=False))
+    return Answer({"stale": stale, "forecasts": _records(table)}, _text(table), stale)
+
+
+def report(settings: Settings, options: Namespace) -> Answer:
+    """The page again, from the folder of an earlier run."""
+    folder = Path(options.folder) if options.folder else _newest_report(settings)
+    page = write_report(load_findings(folder), Path(options.out) if options.out else folder)
+    return Answer({"report": str(page)}, f"report: {page}")
+
+
+def prices_import(settings: Settings, options: Namespace) -> Answer:
+    """The prices of files into the ledger."""
+    if not settings.prices.path:
+        raise SettingsError("prices import needs a path: `python -m app prices import prices.csv`.")
+    ensure_writable(settings.data)
+    table = Files(Path(settings.prices.path)).table(settings.prices.symbols or None)
+    appended = Ledger(settings.ledger).append(table, source="import", version=Path(settings.prices.path).name)
+    return Answer(
+        asdict(appended), f"{table['symbol'].nunique()} symbols: {appended.new} new rows, {appended.revised} revised, {appended.unchanged} known already"
+    )
+
+
+def prices_check(settings: Settings, options: Namespace) -> Answer:
+    """Everything wrong with the prices, by rule."""
+    issues = pipeline.check(settings)
+    rows = issues.assign(date=issues["date"].dt.strftime("%Y-%m-%d"))
+    counts = issues.groupby(["severity", "rule"]).size()
+    lines = [f"{severity} {rule}: {count}" for (severity, rule), count in counts.items()] or ["nothing wrong found"]
+    return Answer({"issues": _records(rows)}, "\n".join([_text(rows), "", *lines] if len(rows) else lines))
+
+
+def prices_show(settings: Settings, options: Namespace) -> Answer:
+    """Rows of the ledger, or of files."""
+    table = pipeline.read_prices(settings, fetching=False, as_of=options.as_of)
+    if options.adjusted:
+        table = pd.concat([adjusted(rows) for _, rows in table.groupby("symbol", sort=False)], ignore_index=True)
+    return Answer({"prices": _records(table)}, _text(table))
+
+
+def doctor(settings: Settings, options: Namespace) -> Answer:
+    """The state of this installation."""
+    return Answer(*examine(settings))
+
+
+def _findings(settings: Settings, prices: pipeline.Prices, evidence: pipeline.Evidence, live: pd.DataFrame) -> Findings:
+    """Everything the page shows, gathered."""
+    symbols = prices.sound["symbol"].unique()
+    return Findings(
+        title=f"Forecasts for {', '.join(symbols[:4])}{f' and {len(symbols) - 4} more' if len(symbols) > 4 else ''}",
+        made_at=pd.Timestamp.now(tz="UTC").isoformat(timespec="seconds"),
+        forecasts=evidence.forecasts,
+        scores=evidence.scores,
+        coverage=evidence.coverage,
+        verdicts=evidence.verdicts,
+        live=live,
+        prices=prices.sound,
+        issues=prices.issues,
+        curves=dict(evidence.curves),
+        settings=pipeline.plain_settings(settings),
+        versions=pipeline.library_versions(),
+        stale=pipeline.staleness(settings, live),
+    )
+
+
+def _report_folder(settings: Settings, live: pd.DataFrame) -> Path:
+    newest = pd.Timestamp(live["origin"].max()).date().isoformat()
+    return settings.data / "reports" / f"{settings.prices.source}-{newest}"
+
+
+def _newest_report(settings: Settings) -> Path:
+    folders = sorted((settings.data / "reports").glob("*/report.html"), key=lambda path: path.stat().st_mtime)
+    if not folders:
+        raise DataError(f"no report under {settings.data / 'reports'} yet: run `python -m app run` first.")
+    return folders[-1].parent
+
+
+def _records(table: pd.DataFrame) -> list[dict]:
+    """Rows as plain values: dates as ISO text, NaN as None."""
+    plain = table.copy()
+    for name in plain.columns[[kind.kind == "M" for kind in plain.dtypes]]:
+        plain[name] = plain[name].dt.strftime("%Y-%m-%d")
+    return [{key: _plain(value) for key, value in row.items()} for row in plain.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _text(table: pd.DataFrame) -> str:
+    return table.to_string(index=False, max_rows=200)

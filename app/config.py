@@ -1,0 +1,189 @@
+"""Settings: each stage's own, gathered from flags, STOCK_* variables, settings.toml and defaults.
+
+Precedence, highest first: flag, variable, file, default. `STOCK_NETWORK__EPOCHS=3`, `--set
+network.epochs=3` and `[network] epochs = 3` in `settings.toml` say the same.
+"""
+
+import dataclasses
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, ValidationError, field_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource
+
+from app.dataset.windows import WindowSpec
+from app.errors import SettingsError
+from app.evaluation.backtest import Plan
+from app.forecasters.baselines import Ewma, RandomWalk
+from app.forecasters.garch import Garch
+from app.forecasters.recipe import Network
+from app.forecasters.tabular import QuantileBoosting
+
+PROJECT = Path(__file__).resolve().parent.parent
+SOURCES = ("sample", "yahoo", "import", "files")
+
+
+@dataclass(frozen=True)
+class PriceSettings:
+    """Where prices come from.
+
+    source: "sample" (embedded), "yahoo", "import" (what `prices import` stored) or "files" (read
+    from `path`, not stored). symbols: none means all the source has. start, stop: ISO dates, empty
+    for all. calendar: an exchange's sessions for every symbol, empty to go by each symbol's suffix.
+    offline: use what is stored, ask nobody.
+    """
+
+    source: str = "sample"
+    path: str = ""
+    symbols: tuple[str, ...] = ()
+    start: str = ""
+    stop: str = ""
+    calendar: str = ""
+    offline: bool = False
+
+    __pydantic_config__ = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        if self.source not in SOURCES:
+            raise SettingsError(f"prices.source must be one of {list(SOURCES)}, got {self.source!r}.")
+        if (self.source == "files") != bool(self.path):
+            raise SettingsError("prices.source 'files' and --prices PATH go together; give both or neither.")
+        for name in ("start", "stop"):
+            text = getattr(self, name)
+            try:
+                if text:
+                    dataclasses.replace(Plan(), test_start=text)
+            except SettingsError:
+                raise SettingsError(f"prices.{name} must be a date such as 2014-01-31, got {text!r}.") from None
+
+
+class Settings(BaseSettings):
+    """Everything a run can be told, by stage."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    home: Path = PROJECT
+    seed: int = 0
+    models: tuple[str, ...] = ("random-walk", "ewma", "gjr-garch", "quantile-boosting", "lstm", "gru")
+    prices: PriceSettings = PriceSettings()
+    window: WindowSpec = WindowSpec()
+    backtest: Plan = Plan()
+    random_walk: RandomWalk = RandomWalk()
+    ewma: Ewma = Ewma()
+    garch: Garch = Garch()
+    boosting: QuantileBoosting = QuantileBoosting()
+    network: Network = Network()
+
+    @classmethod
+    def settings_customise_sources(cls, settings_cls, init_settings, **_):
+        """Only what `load_settings` passes: it merges the layers itself, to say which of them is wrong."""
+        return (init_settings,)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _lists_from_text(cls, value: Any, info) -> Any:
+        """Let "1,5,20" stand for a list wherever a list is wanted."""
+        default = cls.model_fields[info.field_name].default
+        if isinstance(default, tuple):
+            return _words(value)
+        if isinstance(value, Mapping):
+            lists = {f.name for f in dataclasses.fields(default) if str(f.type).startswith("tuple")}
+            return {key: _words(item) if key in lists else item for key, item in value.items()}
+        return value
+
+    @property
+    def data(self) -> Path:
+        """Folder of the ledger, the forecasts and the reports."""
+        return self.home / "data"
+
+    @property
+    def ledger(self) -> Path:
+        """The one SQLite file of raw prices."""
+        return self.data / "ledger.sqlite"
+
+    @property
+    def versions(self) -> Path:
+        """Folder of the saved models."""
+        return self.home / "models"
+
+
+SECTIONS = {
+    name: field.default for name, field in Settings.model_fields.items() if dataclasses.is_dataclass(field.default)
+}
+
+
+def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
+    """Settings of this run.
+
+    Args:
+        flags: nested values by section, as `{"network": {"epochs": "3"}}`; text is converted.
+
+    Raises:
+        SettingsError: an unknown setting or a value that is not allowed, in one line.
+    """
+    flags = dict(flags or {})
+    variables = _variables()
+    home = Path(flags.get("home") or variables.get("home") or PROJECT).expanduser().resolve()
+    values: dict[str, Any] = {}
+    for origin, layer in (("settings.toml", _file(home / "settings.toml")), ("variable", variables), ("--set", flags)):
+        _refuse_unknown(layer, origin)
+        for key, value in layer.items():
+            values[key] = {**values.get(key, {}), **value} if isinstance(value, Mapping) else value
+    try:
+        return Settings(**{**values, "home": home})
+    except ValidationError as error:
+        raise SettingsError(_one_line(error)) from None
+
+
+def _variables() -> dict[str, Any]:
+    """STOCK_* variables as nested values; those of other programs are left alone."""
+    source = EnvSettingsSource(Settings, env_prefix="STOCK_", env_nested_delimiter="__")
+    ours = {name for name in os.environ if name.upper().startswith("STOCK_") and "__" in name}
+    for name in ours:
+        section = name[len("STOCK_") :].split("__")[0].lower()
+        if section not in SECTIONS:
+            raise SettingsError(f"variable {name}: unknown section {section!r}; known are {list(SECTIONS)}.")
+    return {key: value for key, value in source().items() if value is not None}
+
+
+def _file(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise SettingsError(f"{path.name}: not readable as TOML: {error}.") from None
+
+
+def _refuse_unknown(layer: Mapping[str, Any], origin: str) -> None:
+    for name, value in layer.items():
+        if name not in Settings.model_fields:
+            raise SettingsError(f"{origin}: unknown setting {name!r}{_nearest(name, Settings.model_fields)}")
+        if name not in SECTIONS:
+            continue
+        known = [field.name for field in dataclasses.fields(SECTIONS[name])]
+        if not isinstance(value, Mapping):
+            raise SettingsError(f"{origin}: {name} is a section, got {value!r}; its settings are {known}.")
+        for key in value:
+            if key not in known:
+                raise SettingsError(f"{origin}: unknown setting {name}.{key}{_nearest(key, known)}")
+
+
+def _nearest(name: str, known) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {list(known)}."
+
+
+def _words(value: Any) -> Any:
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    return f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}."

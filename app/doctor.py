@@ -1,0 +1,43 @@
+"""What this installation is: versions, devices, whether cuDNN will be used, where data live."""
+
+import os
+import shutil
+from typing import Any
+
+from app.config import Settings
+from app.pipeline import library_versions
+
+
+def examine(settings: Settings) -> tuple[dict[str, Any], str]:
+    """Facts for a program, and the same as lines for a person."""
+    facts = {
+        "versions": library_versions(),
+        **_keras(settings),
+        "home": str(settings.home),
+        "ledger": str(settings.ledger),
+        "models": str(settings.versions),
+        "reports": str(settings.data / "reports"),
+        "writable": os.access(settings.home, os.W_OK),
+        "free_GB": round(shutil.disk_usage(settings.home).free / 1e9, 1),
+    }
+    lines = [f"{name} {version}" for name, version in facts["versions"].items()]
+    lines += [f"{name}: {value}" for name, value in facts.items() if name != "versions"]
+    return facts, "\n".join(lines)
+
+
+def _keras(settings: Settings) -> dict[str, Any]:
+    """Back end, devices, and whether LSTM and GRU take Keras's cuDNN path with these settings."""
+    import keras  # the question is about Keras itself
+
+    devices = keras.distribution.list_devices()
+    gpu = any(device.startswith(("gpu", "cuda")) for device in devices)
+    network = settings.network
+    if not gpu:
+        cudnn = "no: no GPU is visible"
+    elif network.recurrent_dropout:
+        cudnn = "no: network.recurrent_dropout leaves the cuDNN path"
+    elif network.cell not in ("lstm", "gru"):
+        cudnn = f"no: network.cell {network.cell!r} has no cuDNN kernel"
+    else:
+        cudnn = "yes"
+    return {"backend": keras.backend.backend(), "devices": devices, "cudnn": cudnn}

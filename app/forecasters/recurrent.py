@@ -1,0 +1,147 @@
+"""Train a recurrent network, forecast with it, save it."""
+
+import json
+import logging
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from app.dataset.windows import Chunks, Windows
+from app.errors import TrainingError
+from app.forecasters import networks
+from app.forecasters.recipe import Network
+from app.schema import LEVELS
+
+log = logging.getLogger(__name__)
+
+BATCH = 2048
+"""Windows forecast at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class FittedNetwork:
+    """Trained members, and the curve of their training (columns epoch, loss, validation_loss, member)."""
+
+    recipe: Network
+    models: tuple[keras.Model, ...]
+    curve: pd.DataFrame = field(repr=False)
+
+    def predict(self, windows: Windows) -> np.ndarray:
+        """(n, horizons, levels) quantiles: the mean over members, in log returns."""
+        parts = [np.zeros((0, len(windows.spec.horizons), len(LEVELS)))]
+        for batch in windows.batches(BATCH):
+            inputs = _padded(batch.gather())
+            scaled = np.mean([np.asarray(model.predict_on_batch(inputs), "float64") for model in self.models], axis=0)
+            parts.append(scaled[: len(batch)] * batch.scale[..., None])
+        return np.concatenate(parts)
+
+    def save(self, folder: Path) -> None:
+        """One `.keras` file a member, and the training curve."""
+        for number, model in enumerate(self.models, start=1):
+            model.save(Path(folder) / f"member-{number}.keras")
+        self.curve.to_csv(Path(folder) / "curve.csv", index=False)
+        (Path(folder) / "network.json").write_text(json.dumps(asdict(self.recipe), indent=1))
+
+    @classmethod
+    def load(cls, folder: Path) -> "FittedNetwork":
+        """What `save` wrote; forecasts are identical."""
+        recipe = Network(**json.loads((Path(folder) / "network.json").read_text()))
+        paths = [Path(folder) / f"member-{number}.keras" for number in range(1, recipe.members + 1)]
+        models = tuple(keras.models.load_model(path, compile=False) for path in paths)
+        return cls(recipe, models, pd.read_csv(Path(folder) / "curve.csv"))
+
+
+def train_network(recipe: Network, train: Windows, validation: Windows) -> FittedNetwork:
+    """Train one network for each member, each from its own seed.
+
+    Raises:
+        TrainingError: there is nothing to learn from, or no epoch gave a finite validation loss.
+    """
+    recipes = [replace(recipe, seed=recipe.seed + 1000 * number) for number in range(recipe.members)]
+    members = [_train(member, train, validation) for member in recipes]
+    curves = [curve.assign(member=number) for number, (_, curve) in enumerate(members, start=1)]
+    return FittedNetwork(recipe, tuple(model for model, _ in members), pd.concat(curves, ignore_index=True))
+
+
+def _train(recipe: Network, train: Windows, validation: Windows) -> tuple[keras.Model, pd.DataFrame]:
+    """One member, with the weights of its best epoch."""
+    keras.utils.set_random_seed(recipe.seed)
+    learnt, checked = _chunks(recipe, train), _chunks(recipe, validation)
+    model = _untrained(recipe, train, learnt.targets)
+    fitter = networks.trainer(model, train.panel.features, learnt.length, learnt.targets.shape[1])
+    updates = max(1, min(recipe.updates, len(learnt.ends) // recipe.batch))
+    schedule = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, recipe.epochs * updates)
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay, clipnorm=recipe.clipnorm)
+    fitter.compile(optimizer=optimizer, loss=networks.PinballLoss(), jit_compile=False)
+    order = np.random.default_rng(recipe.seed)
+    best = BestEpoch(recipe.patience)
+    rows = []
+    for epoch in range(1, recipe.epochs + 1):
+        drawn = order.permutation(len(learnt.ends))[: updates * recipe.batch]
+        loss = fitter.fit(learnt.ends[drawn, None], learnt.targets[drawn], batch_size=recipe.batch, epochs=1, shuffle=False, verbose=0).history["loss"][0]
+        validation_loss = fitter.evaluate(checked.ends[:, None], checked.targets, batch_size=256, verbose=0)
+        rows.append({"epoch": epoch, "loss": float(loss), "validation_loss": float(validation_loss)})
+        log.info("%s: epoch %d of at most %d, pinball %.4f, validation %.4f", recipe.cell, epoch, recipe.epochs, loss, validation_loss)
+        if best.is_over(model, validation_loss):
+            break
+    best.restore(model)
+    return model, pd.DataFrame(rows)
+
+
+class BestEpoch:
+    """Keeps the weights of the epoch with the lowest finite validation loss: finite *and* better."""
+
+    def __init__(self, patience: int):
+        self.patience = patience
+        self.loss = np.inf
+        self.weights = None
+        self.waited = 0
+
+    def is_over(self, model: keras.Model, loss: float) -> bool:
+        """Take note of an epoch; True when `patience` epochs in a row were not better."""
+        if np.isfinite(loss) and loss < self.loss and all(np.isfinite(w).all() for w in model.get_weights()):
+            self.loss, self.weights, self.waited = loss, model.get_weights(), 0
+        else:
+            self.waited += 1
+        return self.waited >= self.patience
+
+    def restore(self, model: keras.Model) -> None:
+        """Give the model its best weights.
+
+        Raises:
+            TrainingError: no epoch was finite.
+        """
+        if self.weights is None:
+            raise TrainingError(
+                "training: no epoch gave a finite validation loss. Lower network.learning_rate or network.clipnorm, or check the prices."
+            )
+        model.set_weights(self.weights)
+
+
+def _padded(inputs: np.ndarray) -> np.ndarray:
+    """The batch filled up with its first window to a power of two: few shapes, so few compilations."""
+    missing = 2 ** int(np.ceil(np.log2(len(inputs)))) - len(inputs)
+    return np.concatenate([inputs, np.repeat(inputs[:1], missing, axis=0)])
+
+
+def _chunks(recipe: Network, windows: Windows) -> Chunks:
+    """The chunks of a set of windows, with fewer steps where the history is too short for `recipe.steps`."""
+    steps = recipe.steps
+    while steps >= 1:
+        chunks = windows.chunks(steps)
+        if len(chunks.ends):
+            return chunks
+        steps //= 2
+    raise TrainingError(f"training: {len(windows)} windows, none with a known target. Fetch more history or set an earlier test start.")
+
+
+def _untrained(recipe: Network, train: Windows, targets: np.ndarray) -> keras.Model:
+    """A network that forecasts the pooled quantiles of its training targets."""
+    rows = train.panel.features[train.ends]
+    start = np.nanquantile(targets, LEVELS, axis=(0, 1)).T
+    start = np.maximum.accumulate(start + 1e-4 * np.arange(len(LEVELS)), axis=1)
+    shape = (train.spec.lookback, rows.shape[1])
+    return networks.forecaster(recipe, shape, rows.mean(axis=0), rows.var(axis=0) + 1e-8, start)

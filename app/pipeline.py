@@ -1,0 +1,223 @@
+"""The story: update, dataset, backtest, train, forecast, report. Read it from top to bottom."""
+
+import dataclasses
+import importlib.metadata
+import logging
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from app import registry
+from app.atomic import publish_file
+from app.config import SECTIONS, Settings
+from app.dataset import make_windows
+from app.dataset.features import FEATURES
+from app.dataset.windows import Windows, WindowSpec
+from app.errors import DataError, SettingsError
+from app.evaluation import backtest as walk
+from app.evaluation import metrics, significance
+from app.forecasters import load_fitted, make_recipe, save_fitted
+from app.forecasters.base import Recipe, forecasts_table
+from app.prices.calendar import calendar_for, last_closed_session, sessions
+from app.prices.files import Files
+from app.prices.quality import inspect, sound
+from app.prices.sources import Sample, Source, check_symbol
+from app.prices.store import Ledger
+from app.prices.update import Updated, unknown_symbols, update
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Prices:
+    """What the models may see, and what was wrong with what was given."""
+
+    raw: pd.DataFrame
+    sound: pd.DataFrame
+    issues: pd.DataFrame
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """A back test and everything concluded from it."""
+
+    forecasts: pd.DataFrame
+    curves: Mapping[str, pd.DataFrame]
+    scores: pd.DataFrame
+    coverage: pd.DataFrame
+    verdicts: list[significance.Verdict]
+
+
+def fetch(settings: Settings) -> list[Updated]:
+    """Ask the source for what the ledger lacks, and append it."""
+    source = _source(settings)
+    symbols = settings.prices.symbols or source.symbols() or Ledger(settings.ledger).symbols(source.name)
+    if not symbols:
+        raise SettingsError("no symbols: name some, as in --symbols AAPL MSFT.")
+    if source.symbols():
+        unknown_symbols(symbols, source.symbols(), f"source {source.name!r}")
+    return update(Ledger(settings.ledger), source, [check_symbol(s) for s in symbols], settings.prices.calendar)
+
+
+def load_prices(settings: Settings) -> Prices:
+    """Prices as the settings want them: fetched if need be, read, inspected, the unsound rows left out."""
+    raw = read_prices(settings)
+    issues = inspect(raw, calendar=settings.prices.calendar or None)
+    kept = sound(raw, issues)
+    errors = int((issues["severity"] == "error").sum())
+    log.info("prices: %d rows of %d symbols, %d left out as unsound", len(raw), raw["symbol"].nunique(), errors)
+    if len(kept) == 0:
+        raise DataError("prices: no sound row among those asked for. Check --start and --end; `prices check` lists what is wrong.")
+    return Prices(raw, kept, issues)
+
+
+def check(settings: Settings) -> pd.DataFrame:
+    """The issues of the prices the settings name, as they are stored or in files; nothing is fetched or changed."""
+    return inspect(read_prices(settings, fetching=False), calendar=settings.prices.calendar or None)
+
+
+def read_prices(settings: Settings, fetching: bool = True, as_of: str = "") -> pd.DataFrame:
+    """The raw price table the settings name.
+
+    Args:
+        fetching: first ask the source for what the ledger lacks, unless told to stay offline.
+        as_of: ISO date; what the ledger knew at the end of that day.
+    """
+    wanted = settings.prices
+    start, stop = (np.datetime64(day, "D") if day else None for day in (wanted.start, wanted.stop))
+    if wanted.source == "files":
+        return Files(Path(wanted.path)).table(wanted.symbols or None, start, stop)
+    if wanted.source == "sample" or (fetching and wanted.source == "yahoo" and not wanted.offline):
+        fetch(settings)
+    ledger = Ledger(settings.ledger)
+    held = ledger.symbols(wanted.source)
+    if not held:
+        raise SettingsError(f"the ledger holds nothing from {wanted.source!r} yet: run `python -m app fetch` or `prices import` first.")
+    unknown_symbols(wanted.symbols, held, f"the ledger's {wanted.source!r}")
+    moment = pd.Timestamp(as_of, tz="UTC") + pd.Timedelta(days=1) if as_of else None
+    return ledger.prices(wanted.source, wanted.symbols or None, start, stop, as_of=moment)
+
+
+def dataset(settings: Settings, prices: Prices, spec: WindowSpec | None = None) -> Windows:
+    """Windows of features with their targets."""
+    windows = make_windows(prices.sound, spec or settings.window, settings.prices.calendar or None)
+    log.info("windows: %d of %d sessions and %d features", len(windows), windows.spec.lookback, len(FEATURES))
+    return windows
+
+
+def recipes(settings: Settings) -> dict[str, Recipe]:
+    """The recipe of every model asked for."""
+    sections = {name: getattr(settings, name) for name in SECTIONS}
+    sections["network"] = dataclasses.replace(settings.network, seed=settings.network.seed + settings.seed)
+    return {name: make_recipe(name, sections) for name in settings.models}
+
+
+def backtest(settings: Settings, windows: Windows) -> Evidence:
+    """Walk forward with every model, then score, test and judge."""
+    done = walk.backtest(windows, recipes(settings), settings.backtest)
+    return Evidence(
+        forecasts=done.forecasts,
+        curves=done.curves,
+        scores=metrics.score(done.forecasts),
+        coverage=metrics.coverage(done.forecasts),
+        verdicts=significance.verdicts(done.forecasts),
+    )
+
+
+def train(settings: Settings, windows: Windows) -> list[registry.Version]:
+    """Fit every model on all that is known, and save each as a version."""
+    known = windows.known_by(windows.origin.max())
+    learnt, validation = walk.split(known, settings.backtest.validation)
+    saved = []
+    for name, recipe in recipes(settings).items():
+        log.info("training %s on %d windows known by %s", name, len(known), windows.origin.max())
+        fitted = recipe.fit(learnt, validation)
+        card = _card(name, settings, windows)
+        saved.append(registry.publish(settings.versions, card, lambda folder: save_fitted(name, recipe, fitted, folder)))
+    return saved
+
+
+def forecast(settings: Settings, prices: Prices) -> pd.DataFrame:
+    """The newest forecast of every symbol by the newest version of every model; published under data/."""
+    tables = []
+    for name in settings.models:
+        version = registry.newest(settings.versions, name)
+        spec = WindowSpec(version.card["lookback"], tuple(version.card["horizons"]))
+        if version.card["features"] != [feature.name for feature in FEATURES]:
+            raise SettingsError(f"{version.id} was trained on other features. Train again: `python -m app train`.")
+        windows = dataset(settings, prices, spec).newest()
+        tables.append(forecasts_table(name, windows, load_fitted(version.folder).predict(windows)))
+    live = pd.concat(tables, ignore_index=True)
+    newest = pd.Timestamp(live["origin"].max()).date().isoformat()
+    publish_file(settings.data / "forecasts" / f"{newest}.parquet", lambda path: live.to_parquet(path, index=False))
+    return live
+
+
+def staleness(settings: Settings, live: pd.DataFrame, now: pd.Timestamp | None = None) -> str | None:
+    """Why the newest forecast must not be taken for fresh, or None.
+
+    Computed from the calendar at the moment of reading. One session of lag is allowed, since Yahoo
+    may be a day late. The sample and files end when they end: their date is shown, nothing is due.
+    """
+    if settings.prices.source != "yahoo":
+        return None
+    moment = now or pd.Timestamp.now(tz="UTC")
+    late = {}
+    for symbol, origin in live.groupby("symbol")["origin"].max().items():
+        calendar = calendar_for(str(symbol), name=settings.prices.calendar)
+        behind = len(sessions(calendar, np.datetime64(origin, "D") + 1, last_closed_session(calendar, moment)))
+        if behind > 1:
+            late[symbol] = behind
+    if not late:
+        return None
+    worst = max(late, key=late.__getitem__)
+    return f"STALE: the newest forecast of {len(late)} symbol(s) is behind the market, {worst} by {late[worst]} closed sessions. Fetch again."
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that shape a forecast."""
+    names = ("keras", "tensorflow", "jax", "numpy", "pandas", "scikit-learn", "arch", "yfinance", "exchange-calendars")
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def plain_settings(settings: Settings) -> dict:
+    """Settings as nested plain values, for cards and reports; no folder of the user's among them."""
+    return settings.model_dump(mode="json", exclude={"home"})
+
+
+def _card(name: str, settings: Settings, windows: Windows) -> dict:
+    """What a version must say of itself."""
+    panel = windows.panel
+    return {
+        "model": name,
+        "made_at": pd.Timestamp.now(tz="UTC").isoformat(),
+        "lookback": windows.spec.lookback,
+        "horizons": list(windows.spec.horizons),
+        "features": [feature.name for feature in FEATURES],
+        "symbols": list(panel.symbols),
+        "known_by": str(windows.origin.max()),
+        "windows": len(windows),
+        "source": settings.prices.source,
+        "settings": plain_settings(settings),
+        "libraries": library_versions(),
+    }
+
+
+def _source(settings: Settings) -> Source:
+    if settings.prices.source == "sample":
+        return Sample()
+    if settings.prices.source == "yahoo":
+        from app.prices.yahoo import Yahoo  # yfinance takes a second to load: only when Yahoo is asked
+
+        return Yahoo(cache=settings.data / "yahoo-cache")
+    raise SettingsError(f"nothing to fetch from {settings.prices.source!r}: use --source sample or --symbols with Yahoo.")

@@ -1,0 +1,63 @@
+"""The findings of a run on disk, so that its report can be written again later."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from app.atomic import publish_file, publish_text
+from app.errors import DamageError, SettingsError
+from app.evaluation.significance import Verdict, to_json
+from app.report.page import Findings
+
+TABLES = ("forecasts", "live", "prices", "issues")
+SHEETS = ("scores", "coverage")
+
+
+def save_findings(findings: Findings, folder: Path) -> None:
+    """Write forecasts.parquet, scores.csv, verdict.json and the rest of the findings into `folder`."""
+    for name in TABLES:
+        table = getattr(findings, name)
+        publish_file(folder / f"{name}.parquet", lambda path, table=table: table.to_parquet(path, index=False))
+    for name in SHEETS:
+        table = getattr(findings, name)
+        publish_file(folder / f"{name}.csv", lambda path, table=table: table.to_csv(path, index=False))
+    curves = [curve.assign(network=name) for name, curve in findings.curves.items()]
+    if curves:
+        publish_file(folder / "curves.csv", lambda path: pd.concat(curves).to_csv(path, index=False))
+    publish_text(folder / "verdict.json", json.dumps(to_json(findings.verdicts), indent=1, allow_nan=False))
+    about = {name: getattr(findings, name) for name in ("title", "made_at", "settings", "versions", "stale")}
+    publish_text(folder / "about.json", json.dumps(about, indent=1))
+
+
+def load_findings(folder: Path) -> Findings:
+    """Read what `save_findings` wrote.
+
+    Raises:
+        SettingsError: the folder holds no findings.
+        DamageError: one of its files cannot be read.
+    """
+    folder = Path(folder)
+    if not (folder / "about.json").exists():
+        raise SettingsError(f"{folder} holds no findings of a run: name the folder that `run` printed.")
+    try:
+        return Findings(
+            **{name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES},
+            **{name: pd.read_csv(folder / f"{name}.csv") for name in SHEETS},
+            **json.loads((folder / "about.json").read_text(encoding="utf-8")),
+            verdicts=_verdicts(folder / "verdict.json"),
+            curves=_curves(folder / "curves.csv"),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamageError(f"{folder}: findings cannot be read ({error}). Run again.") from error
+
+
+def _verdicts(path: Path) -> list[Verdict]:
+    rows = json.loads(path.read_text(encoding="utf-8"))["verdicts"]
+    return [Verdict(**{key: float("nan") if value is None else value for key, value in row.items()}) for row in rows]
+
+
+def _curves(path: Path) -> dict[str, pd.DataFrame]:
+    if not path.exists():
+        return {}
+    return {str(name): curve.drop(columns="network") for name, curve in pd.read_csv(path).groupby("network", sort=False)}

@@ -33,6 +33,7 @@ PLANTED = {
     "a second calendar": ("dataset/windows.py", "import exchange_calendars", "imports exchange_calendars"),
     "a second database": ("registry.py", "import sqlite3", "imports sqlite3"),
     "an import by name": ("registry.py", "import importlib\nx = importlib.import_module('keras')", "keras by its name"),
+    "an import by name beside an exception": ("doctor.py", "x = import_module('keras')", "keras by its name"),
     "__import__": ("pipeline.py", "x = __import__(y)", "by its name at run time"),
     "pickle": ("registry.py", "import pickle", "imports pickle"),
     "joblib": ("forecasters/tabular.py", "from joblib import dump", "imports joblib.dump"),
@@ -52,7 +53,7 @@ PLANTED = {
     "a print": ("pipeline.py", "print('done')", "prints"),
     "a function without a docstring": ("errors.py", "def f(): ...", "f has no docstring"),
     "a class without a docstring": ("errors.py", "class C: ...", "C has no docstring"),
-    "a method without a docstring": ("errors.py", 'class C:\n    """Doc."""\n    def f(self): ...', "f has no docstring"),
+    "a method without one": ("errors.py", 'class C:\n    """Doc."""\n    def f(self): ...', "f has no docstring"),
 }  # fmt: skip
 
 FINE = {
@@ -63,7 +64,7 @@ FINE = {
     "the command line prints": ("cli/prices.py", "print('done')"),
     "the notebook API": ("__init__.py", "import importlib\nx = importlib.import_module('app.cli')\nimport app.cli"),
     "python -m app": ("__main__.py", "from app.cli import main"),
-    "doctor asks for devices": ("cli/doctor.py", "import importlib\nx = importlib.import_module('tensorflow')"),
+    "doctor asks for devices": ("doctor.py", "def _f():\n    import keras"),
     "importlib.metadata": ("report/page.py", "from importlib import metadata, resources"),
     "an array without pickle": ("prices/sources.py", "x = load(y, allow_pickle=False)"),
     "an override": ("forecasters/cells.py", 'class C(Layer):\n    """Doc."""\n    def call(self, x): ...'),
@@ -109,10 +110,11 @@ def test_every_folder_and_module_of_app_has_one_place_on_the_street():
     assert len(stages) == len(set(stages))
 
 
-def test_an_exception_is_still_needed():
-    for path, library in EXCEPTIONS:
-        if (APP / path).is_file():
-            assert library in (APP / path).read_text(encoding="utf-8"), f"{path} no longer uses {library}"
+@pytest.mark.parametrize(("path", "library"), EXCEPTIONS)
+def test_an_exception_is_for_a_file_that_uses_it(path, library):
+    if not (APP / path).is_file():
+        pytest.skip(f"app/{path} is not written yet")
+    assert library in (APP / path).read_text(encoding="utf-8")
 
 
 def test_the_reference_versions_never_import_app():

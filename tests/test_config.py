@@ -1,0 +1,92 @@
+"""Settings: who wins, what is refused, in which words."""
+
+import pytest
+
+from app.config import load_settings
+from app.errors import SettingsError
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("STOCK_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_defaults_are_those_of_the_stages(home):
+    settings = load_settings()
+    assert settings.window.lookback == 60
+    assert settings.window.horizons == (1, 5, 20)
+    assert settings.prices.source == "sample"
+    assert settings.ledger == home / "data" / "ledger.sqlite"
+
+
+def test_a_flag_wins_over_a_variable_over_the_file_over_the_default(home, monkeypatch):
+    assert load_settings().network.epochs == 10
+    (home / "settings.toml").write_text("[network]\nepochs = 4\nunits = 8\n")
+    assert load_settings().network.epochs == 4
+    monkeypatch.setenv("STOCK_NETWORK__EPOCHS", "5")
+    assert load_settings().network.epochs == 5
+    settings = load_settings({"network": {"epochs": "6"}})
+    assert settings.network.epochs == 6
+    assert settings.network.units == 8
+
+
+def test_text_becomes_numbers_and_lists(home, monkeypatch):
+    monkeypatch.setenv("STOCK_WINDOW__HORIZONS", "1, 3")
+    monkeypatch.setenv("STOCK_SEED", "7")
+    settings = load_settings({"models": "ewma,lstm", "prices": {"symbols": "A B", "source": "yahoo"}})
+    assert settings.window.horizons == (1, 3)
+    assert settings.seed == 7
+    assert settings.models == ("ewma", "lstm")
+    assert settings.prices.symbols == ("A", "B")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"network": {"epoch": 3}}, r"--set: unknown setting network.epoch; did you mean 'epochs'\?"),
+        ({"networks": {"epochs": 3}}, r"--set: unknown setting 'networks'; did you mean 'network'\?"),
+        ({"window": {"xyzzy": 3}}, r"unknown setting window.xyzzy; known are \['lookback', 'horizons'\]"),
+        ({"network": {"epochs": "many"}}, r"network.epochs: input should be a valid integer.*got 'many'"),
+        ({"network": {"epochs": 0}}, "network.epochs must be 1 to 10000, got 0"),
+        ({"network": 3}, "--set: network is a section, got 3"),
+        ({"window": {"horizons": "1,x"}}, r"window.horizons.1: input should be a valid integer.*got 'x'"),
+        ({"prices": {"source": "bloomberg"}}, "prices.source must be one of .*got 'bloomberg'"),
+        ({"prices": {"start": "soon"}}, "prices.start must be a date such as 2014-01-31, got 'soon'"),
+        ({"seed": "x"}, "seed: input should be a valid integer"),
+        ({"models": ["ltsm"]}, "models must be among .*did you mean 'lstm'"),
+    ],
+)
+def test_what_is_not_allowed_is_said_in_one_line(home, flags, message):
+    with pytest.raises(SettingsError, match=message) as refusal:
+        load_settings(flags)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_mistake_in_the_file_names_the_file(home):
+    (home / "settings.toml").write_text("[window]\nlookbak = 30\n")
+    with pytest.raises(SettingsError, match=r"settings.toml: unknown setting window.lookbak; did you mean 'lookback'\?"):
+        load_settings()
+    (home / "settings.toml").write_text("[window\n")
+    with pytest.raises(SettingsError, match=r"settings.toml: not readable as TOML"):
+        load_settings()
+
+
+def test_a_mistake_in_a_variable_names_the_variable(home, monkeypatch):
+    monkeypatch.setenv("STOCK_NETWORX__EPOCHS", "3")
+    with pytest.raises(SettingsError, match="variable STOCK_NETWORX__EPOCHS: unknown section 'networx'"):
+        load_settings()
+    monkeypatch.delenv("STOCK_NETWORX__EPOCHS")
+    monkeypatch.setenv("STOCK_NETWORK__EPOX", "3")
+    with pytest.raises(SettingsError, match="unknown setting network.epox"):
+        load_settings()
+
+
+def test_variables_of_other_programs_are_left_alone(home, monkeypatch):
+    monkeypatch.setenv("STOCK_PHOTOS", "many")
+    assert load_settings().seed == 0
+
+
+def test_settings_cannot_be_changed_afterwards(home):
+    with pytest.raises(Exception, match="frozen"):
+        load_settings().seed = 3

@@ -38,7 +38,7 @@ HOMES = {
     "yfinance": ("prices/yahoo.py",),
     "matplotlib": ("report",),
     "exchange_calendars": ("prices/calendar.py",),
-    "sqlite3": ("prices/store.py",),
+    "sqlite3": ("prices/database.py",),
     "ray": ("executors.py",),
 }
 """Library → the only files or folders that may import it."""

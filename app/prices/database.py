@@ -1,0 +1,188 @@
+"""The SQLite file under the ledger: what is in it, how it is opened, and its errors in our words.
+
+Full synchronisation and a write-ahead log: what was committed survives a kill or a power cut, and
+readers never wait. Triggers refuse to change, replace or delete a row, whoever tries.
+"""
+
+import errno
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from app.atomic import storage_error
+from app.errors import AppError, DamageError, LockError
+
+Connection = sqlite3.Connection
+
+APPLICATION = 0x70726963
+"""Marks the file as a ledger ("pric" in ASCII), in SQLite's application_id."""
+
+VERSION = 1
+
+TABLES = {
+    "fetch": """CREATE TABLE fetch (
+        id INTEGER PRIMARY KEY, source TEXT NOT NULL, fetched_at TEXT NOT NULL, version TEXT NOT NULL,
+        note TEXT NOT NULL, rows INTEGER NOT NULL) STRICT""",
+    "bar": """CREATE TABLE bar (
+        symbol TEXT NOT NULL, date TEXT NOT NULL, open REAL, high REAL, low REAL, close REAL, volume REAL,
+        fetch_id INTEGER NOT NULL REFERENCES fetch, PRIMARY KEY (symbol, date, fetch_id)) STRICT, WITHOUT ROWID""",
+    "action": """CREATE TABLE action (
+        symbol TEXT NOT NULL, date TEXT NOT NULL, kind TEXT NOT NULL CHECK (kind IN ('dividend', 'split')),
+        value REAL NOT NULL, fetch_id INTEGER NOT NULL REFERENCES fetch,
+        PRIMARY KEY (symbol, date, kind, fetch_id)) STRICT, WITHOUT ROWID""",
+    "coverage": """CREATE TABLE coverage (
+        symbol TEXT NOT NULL, fetch_id INTEGER NOT NULL REFERENCES fetch, first TEXT NOT NULL, days BLOB NOT NULL,
+        PRIMARY KEY (symbol, fetch_id)) STRICT, WITHOUT ROWID""",
+}
+"""`fetched_at` is UTC, ISO 8601 with microseconds, so that texts sort as moments do. `coverage` says for
+which dates a fetch had a row, changed or not: one bit a calendar day from `first`, the highest bit first."""
+
+KEYS = {
+    "fetch": ("id",),
+    "bar": ("symbol", "date", "fetch_id"),
+    "action": ("symbol", "date", "kind", "fetch_id"),
+    "coverage": ("symbol", "fetch_id"),
+}
+STORAGE_CODES = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_READONLY: errno.EACCES,
+    sqlite3.SQLITE_PERM: errno.EACCES,
+    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
+    sqlite3.SQLITE_IOERR: errno.EIO,
+}
+
+
+@contextmanager
+def writing(path: Path, wait_s: float) -> Iterator[sqlite3.Connection]:
+    """One transaction that writes: all of it is stored, or nothing. The file is made if need be.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+        LockError: another run has been writing for longer than `wait_s`.
+        DamageError: the file is no ledger, of a newer version, or corrupt.
+    """
+    with _in_our_words(path, wait_s), closing(_opened(path, wait_s)) as connection:
+        _check_ours(connection, path)  # before anything is changed in a file that may not be a ledger
+        for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            connection.execute(f"PRAGMA {setting}")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if not _check_ours(connection, path):
+                _make(connection)
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+@contextmanager
+def reading(path: Path, wait_s: float) -> Iterator[sqlite3.Connection | None]:
+    """One consistent state of the file, or None when there is no ledger yet; nothing is made.
+
+    Raises:
+        DamageError: the file is no ledger, of a newer version, or corrupt.
+    """
+    if not path.exists():
+        yield None
+        return
+    alone = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+    address = f"{path.resolve().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
+    with (
+        _in_our_words(path, wait_s),
+        closing(sqlite3.connect(address, uri=True, timeout=wait_s, isolation_level=None)) as connection,
+    ):
+        connection.execute("BEGIN")
+        yield connection if _check_ours(connection, path) else None
+
+
+def check_integrity(connection: sqlite3.Connection, path: Path) -> None:
+    """Read every page, index and reference, and see that the triggers still stand guard.
+
+    Raises:
+        DamageError: with the first thing found.
+    """
+    found = [row[0] for row in connection.execute("PRAGMA integrity_check(1)")]
+    if found != ["ok"]:
+        raise _damage(path, found[0])
+    orphan = connection.execute("PRAGMA foreign_key_check").fetchone()
+    if orphan:
+        raise _damage(path, f"a row of {orphan[0]} belongs to no fetch")
+    guards = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")}
+    missing = sorted(set(_guards()) - guards)
+    if missing:
+        raise _damage(path, f"trigger {missing[0]} was removed")
+
+
+def _opened(path: Path, wait_s: float) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return sqlite3.connect(path, timeout=wait_s, isolation_level=None)
+
+
+def _check_ours(connection: sqlite3.Connection, path: Path) -> bool:
+    """True for a ledger of ours, False for a file with nothing in it; anything else is refused."""
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if application == 0 and version == 0 and tables == 0:
+        return False
+    if application != APPLICATION:
+        raise DamageError(f"{path}: is not a ledger of this application. Move it away or choose another STOCK_HOME.")
+    if version > VERSION:
+        raise DamageError(f"{path}: is of version {version}, this application knows up to {VERSION}. Update it.")
+    return True
+
+
+def _make(connection: sqlite3.Connection) -> None:
+    for statement in [*TABLES.values(), *_guards().values()]:
+        connection.execute(statement)
+    connection.execute("CREATE INDEX fetch_by_source ON fetch (source, fetched_at)")
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _guards() -> dict[str, str]:
+    """Name → trigger. INSERT OR REPLACE fires no DELETE trigger, so it needs a guard of its own."""
+    guards = {}
+    for table, keys in KEYS.items():
+        same = " AND ".join(f"{key} = NEW.{key}" for key in keys)
+        moments = {
+            "update": "BEFORE UPDATE ON {0}",
+            "delete": "BEFORE DELETE ON {0}",
+            "replace": f"BEFORE INSERT ON {{0}} WHEN EXISTS (SELECT 1 FROM {{0}} WHERE {same})",
+        }
+        for verb, moment in moments.items():
+            guards[f"{table}_no_{verb}"] = (
+                f"CREATE TRIGGER {table}_no_{verb} {moment.format(table)} "
+                f"BEGIN SELECT RAISE(ABORT, 'the ledger only appends: no {verb} of {table}'); END"
+            )
+    return guards
+
+
+@contextmanager
+def _in_our_words(path: Path, wait_s: float) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(path, error) from error
+    except sqlite3.Error as error:
+        raise _translated(error, path, wait_s) or error from error
+
+
+def _translated(error: sqlite3.Error, path: Path, wait_s: float) -> AppError | None:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return LockError(f"{path}: another run has kept it locked for {wait_s:g} s. Let it finish and run again.")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return _damage(path, str(error))
+    if code in STORAGE_CODES:
+        return storage_error(path, OSError(STORAGE_CODES[code], str(error)))
+    return None
+
+
+def _damage(path: Path, found: str) -> DamageError:
+    found = " ".join(found.split())[:120]
+    return DamageError(f"{path}: the ledger is damaged ({found}). Put back a copy, or move it away and fetch again.")

@@ -1,0 +1,216 @@
+"""The ledger: every bar and action ever told, by whom and when, in one file that only grows.
+
+A fetch states, for every row it holds, a bar, a dividend and a split. Stored is only what differs from
+what was known at its moment, and on reading the newest fetch that states something wins. So appending
+is idempotent, the order in which fetches are appended does not matter, and what was known at any
+moment can be read again.
+"""
+
+import datetime as dt
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from app.errors import DataError, SettingsError
+from app.prices.database import Connection, check_integrity, reading, writing
+from app.prices.revisions import TOLERANCE, append, ranks, symbols_told, view
+from app.prices.sources import check_symbol
+from app.schema import PRICE_FIELDS, prices_table
+
+log = logging.getLogger(__name__)
+
+WAIT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Appended:
+    """How many (symbol, date) rows of a fetch were new, differed from what was known, or were known already."""
+
+    new: int = 0
+    revised: int = 0
+    unchanged: int = 0
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The prices told by each source; an AAPL that was imported and Yahoo's AAPL never mix.
+
+    Args:
+        path: the file; its first append makes it, reading never does.
+        wait_s: how long to wait for another run that is writing, in seconds.
+    """
+
+    path: Path
+    wait_s: float = WAIT_S
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
+
+    def append(
+        self,
+        table: pd.DataFrame,
+        source: str,
+        version: str = "",
+        fetched_at: dt.datetime | str | None = None,
+        note: str = "",
+    ) -> Appended:
+        """Store what a source told, in one transaction.
+
+        A row without a close tells nothing and is left out: a price once known is not lost to a gap.
+        Rows told twice alike count once.
+
+        Args:
+            table: a price table, as traded, in any order.
+            source: who told it: "sample", "yahoo", "import".
+            version: of the library that fetched it.
+            fetched_at: the moment; naive means UTC. None is now, or just after the source's newest
+                fetch if the clock was set back, so that what comes later always counts as newer.
+            note: anything worth keeping about the fetch.
+
+        Raises:
+            DataError: two rows of one symbol and date contradict each other.
+            SettingsError: a symbol that cannot be one.
+            StorageError, LockError, DamageError: as `app.prices.database.writing`.
+        """
+        rows = _facts(table)
+        with writing(self.path, self.wait_s) as connection:
+            at = _written(fetched_at) if fetched_at is not None else _now(connection, source)
+            (fetch,) = connection.execute(
+                "INSERT INTO fetch (source, fetched_at, version, note, rows) VALUES (?, ?, ?, ?, ?) RETURNING id",
+                (source, at, version, note, len(rows)),
+            ).fetchone()
+            rank = ranks(connection, source)
+            counts = np.zeros(3, int)
+            for symbol, told in rows.groupby("symbol"):
+                counts += append(connection, rank, fetch, str(symbol), told)
+        return Appended(*counts.tolist())
+
+    def prices(
+        self,
+        source: str,
+        symbols: Iterable[str] | None = None,
+        start: np.datetime64 | None = None,
+        stop: np.datetime64 | None = None,
+        as_of: dt.date | dt.datetime | str | None = None,
+    ) -> pd.DataFrame:
+        """The price table a source has told, sorted by symbol and date; empty where nothing is known.
+
+        Args:
+            source: "sample", "yahoo", "import".
+            symbols: which; None is all.
+            start: the first date wanted; None is no bound.
+            stop: the last date wanted; None is no bound.
+            as_of: only what had been fetched by this moment (naive means UTC; a bare day includes
+                the day). None is all that is known now.
+
+        Raises:
+            DamageError: the file is no ledger, of a newer version, or corrupt.
+        """
+        bounds = (_day(start, "0001-01-01"), _day(stop, "9999-12-31"))
+        views: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        with reading(self.path, self.wait_s) as connection:
+            if connection is not None:
+                rank = ranks(connection, source, None if as_of is None else _written(as_of))
+                chosen = symbols_told(connection, source) if symbols is None else sorted(set(symbols))
+                views = {symbol: view(connection, rank, symbol, bounds) for symbol in chosen}
+        return _price_table(views)
+
+    def symbols(self, source: str) -> tuple[str, ...]:
+        """The symbols a source has told anything about, sorted."""
+        with reading(self.path, self.wait_s) as connection:
+            return () if connection is None else symbols_told(connection, source)
+
+    def newest(self, source: str, symbol: str) -> np.datetime64 | None:
+        """The last day a source has told about a symbol; None when it has told nothing."""
+        return self._extreme("max", source, symbol)
+
+    def oldest(self, source: str, symbol: str) -> np.datetime64 | None:
+        """The first day a source has told about a symbol; None when it has told nothing."""
+        return self._extreme("min", source, symbol)
+
+    def fetches(self) -> pd.DataFrame:
+        """Every fetch in the order of storing: id, source, fetched_at (UTC), version, note, rows."""
+        names = ["id", "source", "fetched_at", "version", "note", "rows"]
+        with reading(self.path, self.wait_s) as connection:
+            found = [] if connection is None else connection.execute(f"SELECT {', '.join(names)} FROM fetch").fetchall()
+        table = pd.DataFrame(found, columns=names)
+        return table.assign(fetched_at=pd.to_datetime(table["fetched_at"], utc=True))
+
+    def verify(self) -> None:
+        """Read the whole file and check it; a ledger that does not exist yet is sound.
+
+        Raises:
+            DamageError: it is not what was written.
+        """
+        with reading(self.path, self.wait_s) as connection:
+            if connection is not None:
+                check_integrity(connection, self.path)
+
+    def _extreme(self, function: str, source: str, symbol: str) -> np.datetime64 | None:
+        query = (
+            f"SELECT {function}(date) FROM bar WHERE symbol = ? AND fetch_id IN (SELECT id FROM fetch WHERE source = ?)"
+        )
+        with reading(self.path, self.wait_s) as connection:
+            day = None if connection is None else connection.execute(query, (symbol, source)).fetchone()[0]
+        return None if day is None else np.datetime64(day, "D")
+
+
+def _facts(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows with a close, sorted, each once."""
+    rows = prices_table(table)
+    if rows["date"].isna().any():
+        raise DataError(f"prices: {rows['date'].isna().sum()} row(s) have no date. Give each the date of its session.")
+    rows = rows[rows["close"].notna()].sort_values(["symbol", "date"], kind="stable", ignore_index=True)
+    for symbol in rows["symbol"].unique():
+        check_symbol(symbol)
+    again = rows.duplicated(["symbol", "date"]).to_numpy()
+    values = rows[list(PRICE_FIELDS)].to_numpy()
+    alike = np.isclose(values[1:], values[:-1], rtol=TOLERANCE, atol=0.0, equal_nan=True).all(axis=1)
+    contrary = again & ~np.append(True, alike)[: len(rows)]
+    if contrary.any():
+        first = rows.iloc[int(contrary.argmax())]
+        raise DataError(
+            f"prices: {contrary.sum()} row(s) contradict another of their date, first {first['symbol']} "
+            f"{first['date']:%Y-%m-%d} with close {first['close']:g}. Keep one row a symbol and date."
+        )
+    return rows[~again]
+
+
+def _price_table(views: dict[str, tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:
+    lengths = [len(dates) for dates, _ in views.values()]
+    dates = np.concatenate([np.array([], "datetime64[D]"), *(dates for dates, _ in views.values())])
+    values = np.concatenate([np.empty((0, len(PRICE_FIELDS))), *(values for _, values in views.values())])
+    table = pd.DataFrame(values, columns=list(PRICE_FIELDS))
+    table.insert(0, "symbol", pd.Series(np.repeat(np.array(list(views), object), lengths), dtype="str"))
+    table.insert(1, "date", dates.astype("datetime64[ns]"))
+    return table
+
+
+def _day(day: np.datetime64 | None, absent: str) -> str:
+    return absent if day is None else str(np.datetime64(pd.Timestamp(day), "D"))
+
+
+def _written(moment: dt.date | dt.datetime | str) -> str:
+    """UTC as the ledger writes it; a bare day is its last microsecond."""
+    bare = isinstance(moment, dt.date) and not isinstance(moment, dt.datetime)
+    bare |= (isinstance(moment, str) and len(moment) == 10) or getattr(moment, "dtype", None) == "datetime64[D]"
+    try:
+        utc = pd.to_datetime(moment, utc=True)
+    except ValueError as error:
+        raise SettingsError(f"{str(moment)[:40]!r} names no moment. Write 2024-03-01 or 2024-03-01T18:00.") from error
+    utc += pd.Timedelta(days=1, microseconds=-1) if bare else pd.Timedelta(0)
+    return utc.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _now(connection: Connection, source: str) -> str:
+    """The moment, or just after the newest fetch of the source when the clock was set back since."""
+    now = pd.Timestamp.now("UTC").floor("us")
+    newest = connection.execute("SELECT max(fetched_at) FROM fetch WHERE source = ?", (source,)).fetchone()[0]
+    if newest is not None and pd.Timestamp(newest) >= now:
+        log.warning("the newest fetch of %s is from %s, which the clock has not reached yet", source, newest)
+        now = pd.Timestamp(newest) + pd.Timedelta(microseconds=1)
+    return _written(now)

@@ -16,7 +16,7 @@ from app.doctor import examine
 from app.errors import DataError, SettingsError
 from app.evaluation.significance import to_json
 from app.prices.adjust import adjusted
-from app.prices.files import Files
+from app.prices.sources import Files
 from app.prices.store import Ledger
 from app.prices.update import unknown_symbols
 from app.report.page import Findings, write_report

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource
 from app.dataset.windows import WindowSpec
 from app.errors import SettingsError
 from app.evaluation.backtest import Plan
+from app.forecasters import check_name
 from app.forecasters.baselines import Ewma, RandomWalk
 from app.forecasters.garch import Garch
 from app.forecasters.recipe import Network
@@ -89,6 +90,8 @@ class Settings(BaseSettings):
     def _lists_from_text(cls, value: Any, info) -> Any:
         """Let "1,5,20" stand for a list wherever a list is wanted."""
         default = cls.model_fields[info.field_name].default
+        if info.field_name == "models":
+            return tuple(check_name(name) for name in _words(value))
         if isinstance(default, tuple):
             return _words(value)
         if isinstance(value, Mapping):

@@ -23,9 +23,9 @@ from app.evaluation import metrics, significance
 from app.forecasters import load_fitted, make_recipe, save_fitted
 from app.forecasters.base import Recipe, forecasts_table
 from app.prices.calendar import calendar_for, last_closed_session, sessions
-from app.prices.files import Files
+
 from app.prices.quality import inspect, sound
-from app.prices.sources import Sample, Source, check_symbol
+from app.prices.sources import Files, Sample, Source, check_symbol
 from app.prices.store import Ledger
 from app.prices.update import Updated, unknown_symbols, update
 
@@ -98,8 +98,7 @@ def read_prices(settings: Settings, fetching: bool = True, as_of: str = "") -> p
     if not held:
         raise SettingsError(f"the ledger holds nothing from {wanted.source!r} yet: run `python -m app fetch` or `prices import` first.")
     unknown_symbols(wanted.symbols, held, f"the ledger's {wanted.source!r}")
-    moment = pd.Timestamp(as_of, tz="UTC") + pd.Timedelta(days=1) if as_of else None
-    return ledger.prices(wanted.source, wanted.symbols or None, start, stop, as_of=moment)
+    return ledger.prices(wanted.source, wanted.symbols or None, start, stop, as_of=as_of or None)
 
 
 def dataset(settings: Settings, prices: Prices, spec: WindowSpec | None = None) -> Windows:

@@ -1,0 +1,77 @@
+"""Forecasters by name. Importing this loads no model's library: `--help` lists the names in a tenth of a second."""
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.errors import SettingsError
+
+if TYPE_CHECKING:
+    from app.forecasters.base import Fitted, Recipe
+
+NETWORKS = {
+    "simple-rnn": "vanilla recurrent network (Elman 1990)",
+    "lstm": "long short-term memory (Hochreiter & Schmidhuber 1997)",
+    "gru": "gated recurrent unit (Cho et al. 2014)",
+}
+MODELS = {
+    "random-walk": "no drift, the symbol's historical volatility",
+    "ewma": "RiskMetrics volatility with the quantiles of its own past residuals",
+    "garch": "GARCH(1,1) with Student t, one for each symbol",
+    "gjr-garch": "GJR-GARCH with Student t: falls move volatility more than rises",
+    "quantile-boosting": "gradient-boosted trees on the same features, one for each level and horizon",
+    **NETWORKS,
+}
+"""Every model by the name it has on the command line, in settings and in tables, with its meaning."""
+
+_SECTIONS = {"random-walk": "random_walk", "ewma": "ewma", "garch": "garch", "gjr-garch": "garch", "quantile-boosting": "boosting"}
+
+
+def check_name(name: str) -> str:
+    """Return the name if a model has it.
+
+    Raises:
+        SettingsError: none has; the nearest is named.
+    """
+    if name not in MODELS:
+        near = difflib.get_close_matches(name, MODELS, n=1)
+        raise SettingsError(f"models must be among {list(MODELS)}, got {name!r}{f'; did you mean {near[0]!r}?' if near else '.'}")
+    return name
+
+
+def make_recipe(name: str, sections: Mapping[str, Any]) -> "Recipe":
+    """The recipe of a model, with the settings of its section.
+
+    Args:
+        name: one of `MODELS`.
+        sections: settings section → recipe: random_walk, ewma, garch, boosting, network.
+    """
+    if check_name(name) in NETWORKS:
+        return replace(sections["network"], cell=name)
+    recipe = sections[_SECTIONS[name]]
+    return replace(recipe, asymmetric=name == "gjr-garch") if _SECTIONS[name] == "garch" else recipe
+
+
+def save_fitted(name: str, recipe: "Recipe", fitted: "Fitted", folder: Path) -> None:
+    """Write a fitted model and the recipe it came from into an existing folder."""
+    fitted.save(folder)
+    (Path(folder) / "recipe.json").write_text(json.dumps({"name": name, "settings": asdict(recipe)}, indent=1))
+
+
+def load_fitted(folder: Path) -> "Fitted":
+    """What `save_fitted` wrote; only the library of that model is loaded."""
+    name = check_name(json.loads((Path(folder) / "recipe.json").read_text())["name"])
+    if name in NETWORKS:
+        from app.forecasters.recurrent import FittedNetwork as Loaded
+    elif name == "quantile-boosting":
+        from app.forecasters.tabular import FittedBoosting as Loaded
+    elif name in ("garch", "gjr-garch"):
+        from app.forecasters.garch import FittedGarch as Loaded
+    elif name == "ewma":
+        from app.forecasters.baselines import FittedEwma as Loaded
+    else:
+        from app.forecasters.baselines import FittedRandomWalk as Loaded
+    return Loaded.load(folder)

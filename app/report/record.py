@@ -60,4 +60,6 @@ def _verdicts(path: Path) -> list[Verdict]:
 def _curves(path: Path) -> dict[str, pd.DataFrame]:
     if not path.exists():
         return {}
-    return {str(name): curve.drop(columns="network") for name, curve in pd.read_csv(path).groupby("network", sort=False)}
+    return {
+        str(name): curve.drop(columns="network") for name, curve in pd.read_csv(path).groupby("network", sort=False)
+    }

@@ -149,3 +149,48 @@ def adjusted_close(close, dividend, split):
             price = price / split[later] * (1 - dividend[later] / before)
         answer.append(price)
     return np.array(answer)
+
+
+# --- prices: app/prices/store.py
+
+
+def newest_word(fetches):
+    """What fetches in the order of time ({day: what it said}) say in the end: the last word on each day."""
+    answer = {}
+    for fetch in fetches:
+        for day, said in fetch.items():
+            answer[day] = said
+    return answer
+
+
+# --- forecasters: app/forecasters/baselines.py and garch.py
+
+
+def historical_volatility(returns, lookback):
+    """Square root of the mean square of the last `lookback` returns that are known."""
+    squares = [value * value for value in returns[-lookback:] if not math.isnan(value)]
+    return math.sqrt(sum(squares) / len(squares))
+
+
+def garch_variance(residuals, start, omega, alpha, gamma, beta):
+    """Variance of the session after the last residual; `start` is that of the first residual's session."""
+    variance = start
+    for residual in residuals:
+        fall = 1.0 if residual < 0 else 0.0
+        variance = omega + (alpha + gamma * fall) * residual * residual + beta * variance
+    return variance
+
+
+def garch_quantiles(variance, dynamics, sessions, levels, paths, seed):
+    """Quantiles of the sum of `sessions` returns, by simulation from one origin with independent draws.
+
+    dynamics: mean, omega (absolute), alpha, gamma, beta, nu. variance: of the first session.
+    """
+    mean, omega, alpha, gamma, beta, nu = dynamics
+    rng = np.random.default_rng(seed)
+    now, total = np.full(paths, variance), np.zeros(paths)
+    for _ in range(sessions):
+        residual = np.sqrt(now) * rng.standard_t(nu, paths) * math.sqrt((nu - 2) / nu)
+        total += mean + residual
+        now = omega + (alpha + gamma * (residual < 0)) * residual**2 + beta * now
+    return np.quantile(total, levels)

@@ -26,18 +26,20 @@ TABLES = {
         id INTEGER PRIMARY KEY, source TEXT NOT NULL, fetched_at TEXT NOT NULL, version TEXT NOT NULL,
         note TEXT NOT NULL, rows INTEGER NOT NULL) STRICT""",
     "bar": """CREATE TABLE bar (
-        symbol TEXT NOT NULL, date TEXT NOT NULL, open REAL, high REAL, low REAL, close REAL, volume REAL,
-        fetch_id INTEGER NOT NULL REFERENCES fetch, PRIMARY KEY (symbol, date, fetch_id)) STRICT, WITHOUT ROWID""",
+        symbol TEXT NOT NULL, date TEXT NOT NULL, fetch_id INTEGER NOT NULL REFERENCES fetch,
+        open REAL, high REAL, low REAL, close REAL, volume REAL,
+        PRIMARY KEY (symbol, date, fetch_id)) STRICT, WITHOUT ROWID""",
     "action": """CREATE TABLE action (
         symbol TEXT NOT NULL, date TEXT NOT NULL, kind TEXT NOT NULL CHECK (kind IN ('dividend', 'split')),
-        value REAL NOT NULL, fetch_id INTEGER NOT NULL REFERENCES fetch,
+        fetch_id INTEGER NOT NULL REFERENCES fetch, value REAL NOT NULL,
         PRIMARY KEY (symbol, date, kind, fetch_id)) STRICT, WITHOUT ROWID""",
     "coverage": """CREATE TABLE coverage (
         symbol TEXT NOT NULL, fetch_id INTEGER NOT NULL REFERENCES fetch, first TEXT NOT NULL, days BLOB NOT NULL,
         PRIMARY KEY (symbol, fetch_id)) STRICT, WITHOUT ROWID""",
 }
 """`fetched_at` is UTC, ISO 8601 with microseconds, so that texts sort as moments do. `coverage` says for
-which dates a fetch had a row, changed or not: one bit a calendar day from `first`, the highest bit first."""
+which dates a fetch had a row, changed or not: one bit a calendar day from `first`, the highest bit first.
+The columns of a key come first: elsewhere SQLite 3.40 raises a false alarm (NULL value) in integrity_check."""
 
 KEYS = {
     "fetch": ("id",),

@@ -91,10 +91,11 @@ def _insert(
         INSERT_BAR, ((symbol, days[row], fetch, *bar) for row, bar in zip(marked.tolist(), bars, strict=True))
     )
     for column, kind in enumerate(ACTIONS, start=1):
-        marked = np.flatnonzero(stated[:, column]).tolist()
-        told = values[marked, len(BARS) + column - 1].tolist()
+        changed = np.flatnonzero(stated[:, column])
+        told = values[changed, len(BARS) + column - 1].tolist()
         connection.executemany(
-            INSERT_ACTION, ((symbol, days[row], fetch, kind, value) for row, value in zip(marked, told, strict=True))
+            INSERT_ACTION,
+            ((symbol, days[row], fetch, kind, value) for row, value in zip(changed.tolist(), told, strict=True)),
         )
 
 

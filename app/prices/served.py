@@ -45,8 +45,8 @@ def implied_dividends(close: np.ndarray, adjusted_close: np.ndarray, split: np.n
 
     With P the close before in the shares of the day, Adj Close keeps the share 1 - D / P of it, so
     D = P * (1 - (adjusted before / P) / (adjusted / close)). A move not above `IMPLIED` plus what
-    rounding to the file's decimals can do is none. The total returns are then those of Adj Close,
-    whatever it was adjusted for; a negative value undoes an adjustment upwards.
+    rounding all four numbers to the decimals of Adj Close can do is none. The total returns are then
+    those of Adj Close, whatever it was adjusted for; a negative value undoes an adjustment upwards.
 
     Args:
         close: (rows,) in time order. Rows where either close is not positive are passed over.
@@ -59,7 +59,7 @@ def implied_dividends(close: np.ndarray, adjusted_close: np.ndarray, split: np.n
     close, adjusted = close[told], adjusted_close[told]
     before = close[:-1] * shares[:-1] / shares[1:]
     missing = 1.0 - (adjusted[:-1] / before) / (adjusted[1:] / close[1:])
-    rounding = _half_unit(close) / close + _half_unit(adjusted) / adjusted
+    rounding = _half_unit(adjusted) * (1.0 / close + 1.0 / adjusted)
     paid[told[1:]] = np.where(abs(missing) > IMPLIED + rounding[:-1] + rounding[1:], before * missing, 0.0)
     return paid
 

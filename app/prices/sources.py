@@ -134,15 +134,18 @@ class Files:
         wanted = None if symbols is None else list(dict.fromkeys(symbols))
         if wanted == []:
             raise self._unknown([])
-        tables, rows = [], 0
-        for name, file in self._files():
-            if name is None or wanted is None or name in wanted:
-                tables.append(_tidy(file, wanted) if name is None else _single(file, name))
-                rows += len(tables[-1])
-                self.limits.check_rows(rows, self.path)
-        found = {symbol for table in tables for symbol in table["symbol"].unique()}
-        if wanted is not None and not found.issuperset(wanted):
-            raise self._unknown([symbol for symbol in wanted if symbol not in found])
+        files, tables, tidy = self._files(), [], set()
+        for name, file in files:
+            if name is None:
+                tables.append(_tidy(file, wanted))
+                tidy |= set(tables[-1]["symbol"].unique())
+            elif wanted is None or name in wanted:
+                tables.append(_single(file, name))
+            self.limits.check_rows(sum(map(len, tables)), self.path)
+        held = _distinct(tidy, [name for name, _ in files if name is not None], self.path)
+        unknown = [symbol for symbol in wanted or () if symbol not in held]
+        if unknown:
+            raise self._unknown(unknown)
         return between(pd.concat(tables, ignore_index=True), start, stop)
 
     def _unknown(self, unknown: list[str]) -> SettingsError:
@@ -170,9 +173,7 @@ def _price_paths(path: Path) -> list[Path]:
     endings = ", ".join([*CSV_ENDINGS, *PARQUET_ENDINGS])
     if path.is_file():
         if not _ending(path):
-            raise DataError(
-                f"{path}: {path.suffix!r} is not read as prices. Known are {endings}; save it as one of these."
-            )
+            raise DataError(f"{path}: files that end in {path.suffix!r} are not read. Save it as one of {endings}.")
         return [path]
     if not path.is_dir():
         raise SettingsError(f"{path}: no such file or folder. Check the path of the prices.")

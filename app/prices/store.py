@@ -199,18 +199,22 @@ def _written(moment: dt.date | dt.datetime | str) -> str:
     bare = isinstance(moment, dt.date) and not isinstance(moment, dt.datetime)
     bare |= (isinstance(moment, str) and len(moment) == 10) or getattr(moment, "dtype", None) == "datetime64[D]"
     try:
-        utc = pd.to_datetime(moment, utc=True)
-    except ValueError as error:
+        parsed = pd.to_datetime(moment, utc=True)
+        if parsed is pd.NaT:
+            raise ValueError("not a time")
+    except (ValueError, TypeError) as error:
         raise SettingsError(f"{str(moment)[:40]!r} names no moment. Write 2024-03-01 or 2024-03-01T18:00.") from error
-    utc += pd.Timedelta(days=1, microseconds=-1) if bare else pd.Timedelta(0)
-    return utc.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    utc = parsed.to_pydatetime(warn=False)
+    if bare:
+        utc += dt.timedelta(days=1, microseconds=-1)
+    return utc.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _now(connection: Connection, source: str) -> str:
     """The moment, or just after the newest fetch of the source when the clock was set back since."""
-    now = pd.Timestamp.now("UTC").floor("us")
+    now = _written(dt.datetime.now(dt.UTC))
     newest = connection.execute("SELECT max(fetched_at) FROM fetch WHERE source = ?", (source,)).fetchone()[0]
-    if newest is not None and pd.Timestamp(newest) >= now:
-        log.warning("the newest fetch of %s is from %s, which the clock has not reached yet", source, newest)
-        now = pd.Timestamp(newest) + pd.Timedelta(microseconds=1)
-    return _written(now)
+    if newest is None or newest < now:
+        return now
+    log.warning("the newest fetch of %s is from %s, which the clock has not reached yet", source, newest)
+    return _written(dt.datetime.fromisoformat(newest) + dt.timedelta(microseconds=1))

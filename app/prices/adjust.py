@@ -39,7 +39,7 @@ def adjusted(prices: pd.DataFrame, dividends: bool = True) -> pd.DataFrame:
     Args:
         prices: a price table of one symbol, in time order, as traded.
         dividends: also scale by (1 - dividend / previous close) for every later dividend, as
-            Yahoo's Adj Close does.
+            Yahoo's Adj Close does. An unknown dividend (NaN) scales nothing.
 
     Returns:
         A new price table whose open, high, low, close and volume are comparable over time.
@@ -50,7 +50,7 @@ def adjusted(prices: pd.DataFrame, dividends: bool = True) -> pd.DataFrame:
     if dividends:
         close = prices["close"].to_numpy()
         before = close[:-1] / prices["split"].to_numpy()[1:]
-        kept = np.append(1.0 - prices["dividend"].to_numpy()[1:] / before, 1.0)
+        kept = np.append(1.0 - np.nan_to_num(prices["dividend"].to_numpy()[1:]) / before, 1.0)
         factor = factor / np.cumprod(kept[::-1])[::-1]
     for name in ("open", "high", "low", "close"):
         view[name] = prices[name] / factor

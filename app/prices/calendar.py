@@ -1,4 +1,9 @@
-"""Which days are sessions: exchange_calendars behind a few questions."""
+"""Which days are sessions: exchange_calendars behind a few questions.
+
+A day on which trading ends early is a session. In years for which a calendar has no holidays on
+record (Shanghai's end with the current year) every Monday to Friday counts as a session, so that a
+forecast has dates.
+"""
 
 import functools
 
@@ -15,12 +20,17 @@ EXCHANGES = {
     "HE": "XHEL", "OL": "XOSL", "IR": "XDUB", "WA": "XWAR", "IS": "XIST", "TO": "XTSE", "V": "XTSE",
     "SA": "BVMF", "MX": "XMEX", "T": "XTKS", "HK": "XHKG", "SS": "XSHG", "SZ": "XSHG", "KS": "XKRX",
     "TW": "XTAI", "SI": "XSES", "AX": "XASX", "NZ": "XNZE", "NS": "XBOM", "BO": "XBOM", "JO": "XJSE",
-    "TA": "XTAE", "X": "24/5",
 }  # fmt: skip
 """Yahoo's suffix of a symbol → the calendar of its exchange (ISO 10383 market code)."""
 
+ROUND_THE_CLOCK = {"=X": "24/5", "-USD": "24/7"}
+"""The ends of symbols of currencies and of coins → the calendar by which they trade."""
+
 KNOWN_SHARE = 0.99
 """A calendar fits a symbol when at least this share of its dates are sessions."""
+
+SETTLING = np.timedelta64(1, "h")
+"""A session counts as closed this long after its close."""
 
 
 def calendar_for(symbol: str, dates: np.ndarray | None = None, name: str | None = None) -> str:
@@ -34,8 +44,9 @@ def calendar_for(symbol: str, dates: np.ndarray | None = None, name: str | None 
     """
     if name:
         return name
-    suffix = symbol.replace("=", ".").rsplit(".", 1)[-1] if "." in symbol or "=" in symbol else ""
-    guess = "24/7" if symbol.endswith("-USD") else EXCHANGES.get(suffix, DEFAULT)
+    around = [calendar for end, calendar in ROUND_THE_CLOCK.items() if symbol.endswith(end)]
+    suffix = symbol.rsplit(".", 1)[-1] if "." in symbol else ""
+    guess = around[0] if around else EXCHANGES.get(suffix, DEFAULT)
     if dates is None or len(dates) == 0:
         return guess
     days = np.asarray(dates, "datetime64[D]")
@@ -45,41 +56,106 @@ def calendar_for(symbol: str, dates: np.ndarray | None = None, name: str | None 
 
 
 def sessions(calendar: str, start: np.datetime64, stop: np.datetime64) -> np.ndarray:
-    """(n,) datetime64[D]: the sessions from `start` to `stop`, both included.
+    """(n,) datetime64[D]: the sessions from `start` to `stop`, both included; none if stop is before start.
 
     Raises:
         SettingsError: there is no such calendar.
     """
-    first, last = pd.Timestamp(start), pd.Timestamp(stop)
-    days = _all_sessions(calendar, first.year, max(last.year, first.year) + 1)
-    return days[np.searchsorted(days, np.datetime64(first, "D")) : np.searchsorted(days, np.datetime64(last, "D"), "right")]
+    first, last = _day(start), _day(stop)
+    days, _ = _hours(calendar, _decade(first), _decade(max(first, last)))
+    return days[np.searchsorted(days, first) : np.searchsorted(days, last, "right")]
 
 
 def sessions_after(calendar: str, day: np.datetime64, count: int) -> np.ndarray:
-    """(count,) datetime64[D]: the next `count` sessions after `day`."""
-    day = np.datetime64(day, "D")
+    """(count,) datetime64[D]: the next `count` sessions after `day`.
+
+    Raises:
+        SettingsError: there is no such calendar.
+    """
+    day = _day(day)
     return sessions(calendar, day + 1, day + 1 + np.timedelta64(count * 2 + 20, "D"))[:count]
 
 
 def last_closed_session(calendar: str, now: pd.Timestamp) -> np.datetime64:
-    """The newest session that had closed, with an hour to settle, at the instant `now` (with a time zone)."""
-    moment = pd.Timestamp(now).tz_convert("UTC") - pd.Timedelta(hours=1)
-    exchange = _exchange(calendar, moment.year - 1, moment.year + 1)
-    closes = exchange.closes
-    return np.datetime64(closes.index[closes <= moment][-1], "D")
+    """The newest session that had been closed for at least an hour at an instant.
+
+    Args:
+        calendar: name of the exchange's calendar.
+        now: the instant, with a time zone.
+
+    Raises:
+        SettingsError: there is no such calendar, or the instant has no time zone.
+    """
+    if pd.Timestamp(now).tzinfo is None:
+        raise SettingsError(f"the instant {now!s} has no time zone; give one, as in '2024-05-31 18:00-04:00'.")
+    moment = pd.Timestamp(now).tz_convert("UTC").tz_localize(None).to_datetime64()
+    day = _day(moment)
+    days, closes = _hours(calendar, _decade(day - np.timedelta64(60, "D")), _decade(day + 2))
+    return days[np.searchsorted(closes + SETTLING, moment, "right") - 1]
 
 
-@functools.lru_cache(maxsize=64)
-def _all_sessions(calendar: str, first_year: int, last_year: int) -> np.ndarray:
-    days = _exchange(calendar, first_year, last_year).sessions.to_numpy().astype("datetime64[D]")
-    days.setflags(write=False)
-    return days
+def _day(date: np.datetime64 | pd.Timestamp | str) -> np.datetime64:
+    return pd.Timestamp(date).to_datetime64().astype("datetime64[D]")
 
 
-@functools.lru_cache(maxsize=64)
-def _exchange(calendar: str, first_year: int, last_year: int):
+def _decade(day: np.datetime64) -> int:
+    return int(day.astype("datetime64[Y]").astype(int) + 1970) // 10
+
+
+@functools.lru_cache(maxsize=256)
+def _hours(calendar: str, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+    """The sessions of some decades, and the instants (UTC) at which they close; read-only."""
+    if first < last:
+        parts = [_hours(calendar, decade, decade) for decade in range(first, last + 1)]
+        days, closes = (np.concatenate(column) for column in zip(*parts, strict=True))
+    else:
+        days, closes = _decade_hours(calendar, np.datetime64(f"{first}0-01-01"), np.datetime64(f"{first}9-12-31"))
+    for column in (days, closes):
+        column.setflags(write=False)
+    return days, closes
+
+
+def _decade_hours(calendar: str, start: np.datetime64, stop: np.datetime64) -> tuple[np.ndarray, np.ndarray]:
+    known = _exchange(calendar, start, stop)
+    if known is None:
+        assumed = _weekdays(start, stop)
+        return assumed, assumed + np.timedelta64(24, "h")
+    days, closes = known.sessions.to_numpy().astype("datetime64[D]"), known.closes_nanos.astype("datetime64[ns]")
+    earliest, latest = type(known).bound_min(), type(known).bound_max()
+    before = _weekdays(start, _day(earliest) - 1) if earliest is not None else days[:0]
+    after = _weekdays(_day(latest) + 1, stop) if latest is not None else days[:0]
+    time_of_close = closes[-1] - days[-1]
+    for assumed in (before, after):
+        days = np.concatenate([days, assumed])
+        closes = np.concatenate([closes, assumed.astype("datetime64[ns]") + time_of_close])
+    order = np.argsort(days)
+    return days[order], closes[order]
+
+
+def _weekdays(start: np.datetime64, stop: np.datetime64) -> np.ndarray:
+    days = np.arange(start, stop + 1)
+    return days[np.is_busday(days)]
+
+
+def _exchange(calendar: str, start: np.datetime64, stop: np.datetime64) -> exchange_calendars.ExchangeCalendar | None:
+    """The library's calendar of a span, cut to the years it knows; None if it knows none of them."""
     try:
-        return exchange_calendars.get_calendar(calendar, start=f"{first_year}-01-01", end=f"{last_year}-12-31")
+        return exchange_calendars.get_calendar(calendar, start=str(start), end=str(stop))
     except exchange_calendars.errors.InvalidCalendarName:
-        known = sorted(set(EXCHANGES.values()) | {DEFAULT, "24/7"})
-        raise SettingsError(f"prices.calendar must be an exchange's calendar such as {known}, got {calendar!r}.") from None
+        known = sorted(set(EXCHANGES.values()) | {DEFAULT, *ROUND_THE_CLOCK.values()})
+        raise SettingsError(f"prices.calendar must be an exchange's, such as {known}, got {calendar!r}.") from None
+    except ValueError:
+        kind = type(_any_span(calendar))
+    first = max(start, _day(kind.bound_min() or start))
+    last = min(stop, _day(kind.bound_max() or stop))
+    return exchange_calendars.get_calendar(calendar, start=str(first), end=str(last)) if first < last else None
+
+
+def _any_span(calendar: str) -> exchange_calendars.ExchangeCalendar:
+    try:
+        return exchange_calendars.get_calendar(calendar)
+    except ValueError as error:
+        raise SettingsError(
+            f"prices.calendar {calendar!r} cannot be used: exchange_calendars says {str(error)[:80]!r}. "
+            "Take 24/5 (every weekday) or 24/7 instead."
+        ) from None

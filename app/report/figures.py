@@ -1,0 +1,223 @@
+"""Tables in, figures out: nothing here computes a score, writes a file or keeps a state.
+
+Every figure is narrow enough to be read on a telephone: a page sets them side by side where it has room.
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from app.report.style import ACTUAL, INK, MUTED, NAIVE_LINE, ahead, dates, heading, look, money, percent, plain, styled
+from app.report.wording import count, price
+from app.schema import MEDIAN
+
+BANDS = (("q0.05", "q0.95", 0.16, "90 % band"), ("q0.25", "q0.75", 0.34, "50 % band"))
+WIDTH = 4.8
+
+
+@styled
+def skill(ratios: pd.DataFrame, reference: str, columns: int = 1) -> Figure:
+    """CRPS of every model as a multiple of the reference's: a dot, and an interval where one is known.
+
+    Args:
+        ratios: columns model, horizon, ratio, low, high; low and high are NaN where not known.
+        reference: the model whose CRPS is 1.
+        columns: how many horizons stand side by side.
+    """
+    horizons = sorted(ratios["horizon"].unique())
+    columns = min(columns, len(horizons))
+    rows = -(-len(horizons) // columns)
+    models = list(dict.fromkeys(ratios["model"]))
+    size = (5.2 if columns == 1 else 11.0, 0.4 + rows * (0.5 + 0.27 * len(models)))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes, horizon in zip(panels, horizons, strict=False):
+        part = ratios[ratios["horizon"] == horizon].set_index("model").reindex(models)
+        _dots_and_intervals(axes, part)
+        heading(axes, ahead(horizon), legend_rows=0)
+    for axes in panels[len(horizons) :]:
+        axes.set_visible(False)
+    panels[0].xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    panels[0].set_yticks(range(len(models)), [plain(model, 20) for model in models])
+    panels[0].set_ylim(len(models) - 0.4, -0.6)
+    panels[0].margins(x=0.08)
+    figure.supxlabel(f"CRPS relative to {plain(reference)} (= 1); further left is better", fontsize=9, color=MUTED)
+    return figure
+
+
+def _dots_and_intervals(axes: Axes, part: pd.DataFrame) -> None:
+    axes.axvline(1.0, color=INK, linewidth=1.0, zorder=1)
+    for place, (model, row) in enumerate(part.iterrows()):
+        color, marker = look(str(model))
+        if np.isfinite(row["low"]) and np.isfinite(row["high"]):
+            axes.hlines(place, row["low"], row["high"], color=color, linewidth=2.6, alpha=0.5)
+        axes.plot([row["ratio"]], [place], marker=marker, color=color, markersize=5.5, linestyle="none", label=model)
+        if np.isfinite(row["ratio"]):
+            place_at_edge = {"xy": (1.0, place), "xycoords": axes.get_yaxis_transform(), "va": "center_baseline"}
+            axes.annotate(f"{row['ratio']:.3f}", **place_at_edge, xytext=(6, 0), textcoords="offset points")
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+
+
+@styled
+def coverage(reached: pd.DataFrame, title: str) -> Figure:
+    """Share of actuals inside each central interval, against the share that was promised.
+
+    Args:
+        reached: columns model, nominal, reached, low, high of one horizon. The first model is drawn
+            with its band from low to high, the others as lines.
+        title: what the figure is about.
+    """
+    models = list(dict.fromkeys(reached["model"]))
+    figure = Figure(figsize=(3.4, 3.7), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
+    for place, model in enumerate(models):
+        part = reached[reached["model"] == model].sort_values("nominal")
+        color, marker = look(model)
+        axes.plot(
+            part["nominal"],
+            part["reached"],
+            color=color,
+            marker=marker,
+            markersize=4.5 if place == 0 else 3,
+            linewidth=1.8 if place == 0 else 1.0,
+            label=plain(model, 20),
+            zorder=4 if place == 0 else 2,
+        )
+        if place == 0:
+            axes.fill_between(part["nominal"], part["low"], part["high"], color=color, alpha=0.2, linewidth=0)
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="promised", ylabel="reached")
+    percent(axes.xaxis)
+    percent(axes.yaxis)
+    heading(axes, plain(title, 40), legend_rows=-(-len(models) // 2), columns=2)
+    return figure
+
+
+@styled
+def against_actuals(priced: pd.DataFrame, returns: pd.DataFrame, title: str) -> Figure:
+    """Forecasts of one model, symbol and horizon beside what happened, as prices and as returns.
+
+    Args:
+        priced: a forecasts table in prices, see `pricing.priced`, in order of date.
+        returns: the same rows in log returns.
+        title: what the figure is about.
+    """
+    color = look(priced["model"].iloc[0])[0]
+    figure = Figure(figsize=(WIDTH, 4.5), layout="constrained")
+    top, bottom = figure.subplots(2, sharex=True, height_ratios=(1.75, 1.0))
+    _fan(top, priced, color)
+    top.plot(priced["date"], priced[MEDIAN], color=color, linewidth=1.6, label="median")
+    top.plot(priced["date"], priced["origin_close"], **NAIVE_LINE)
+    top.plot(priced["date"], priced["actual"], color=ACTUAL, linewidth=1.3, label="actual")
+    top.set_ylabel("price")
+    top.margins(x=0.01)
+    money(top)
+    heading(top, plain(title, 44), legend_rows=2, columns=3)
+    _fan(bottom, returns, color)
+    inside = returns["actual"].between(returns["q0.05"], returns["q0.95"])
+    for rows, face in ((inside, ACTUAL), (~inside, "white")):
+        hit = returns[rows]
+        bottom.plot(
+            hit["date"], hit["actual"], "o", markersize=2.6, color=ACTUAL, markerfacecolor=face, markeredgewidth=0.8
+        )
+    bottom.plot(returns["date"], np.zeros(len(returns)), **NAIVE_LINE)
+    bottom.margins(x=0.01)
+    bottom.set_ylabel("log return")
+    percent(bottom.yaxis)
+    dates(bottom)
+    figure.align_ylabels()
+    return figure
+
+
+def _fan(axes: Axes, table: pd.DataFrame, color: str) -> None:
+    for low, high, alpha, label in BANDS:
+        axes.fill_between(table["date"], table[low], table[high], color=color, alpha=alpha, linewidth=0, label=label)
+
+
+@styled
+def newest(past: pd.DataFrame, priced: pd.DataFrame, title: str) -> Figure:
+    """The newest forecast of one symbol as a fan that opens from its last close.
+
+    Args:
+        past: columns date and close, the sessions up to the origin.
+        priced: the symbol's rows of a forecasts table in prices, one per horizon.
+        title: what the figure is about.
+    """
+    color = look(priced["model"].iloc[0])[0]
+    fan = _from_origin(priced)
+    figure = Figure(figsize=(WIDTH, 3.3), layout="constrained")
+    axes = figure.subplots()
+    _fan(axes, fan, color)
+    axes.plot(past["date"], past["close"], color=ACTUAL, linewidth=1.3, label="close")
+    axes.plot(fan["date"], fan[MEDIAN], color=color, marker="o", markersize=3, label="median")
+    axes.plot(fan["date"], fan["origin_close"], **NAIVE_LINE)
+    axes.set_ylabel("price")
+    axes.margins(x=0.01)
+    money(axes)
+    dates(axes)
+    heading(axes, plain(title, 44), legend_rows=2, columns=3)
+    _label_ends(axes, fan.iloc[-1], color)
+    return figure
+
+
+def _from_origin(priced: pd.DataFrame) -> pd.DataFrame:
+    """The rows of every horizon, after one of the origin itself, where all quantiles are the last close."""
+    fan = priced.sort_values("horizon")
+    start = fan.iloc[[0]].copy()
+    start["date"] = start["origin"]
+    for name in [name for name in fan.columns if name.startswith("q0.")]:
+        start[name] = start["origin_close"]
+    return pd.concat([start, fan], ignore_index=True)
+
+
+def _label_ends(axes: Axes, end: pd.Series, color: str) -> None:
+    """Write the last 5 %, median and 95 % prices beside the fan, moved apart where they would touch."""
+    low, high = axes.get_ylim()
+    points = (high - low) / (0.6 * 72 * axes.figure.get_figheight())
+    gap = 11 * points
+    places = {
+        "q0.05": min(end["q0.05"], end[MEDIAN] - gap),
+        MEDIAN: end[MEDIAN],
+        "q0.95": max(end["q0.95"], end[MEDIAN] + gap),
+    }
+    for name, title in (("q0.05", "5 %:"), (MEDIAN, "median"), ("q0.95", "95 %:")):
+        axes.annotate(
+            f"{title} {price(end[name]) if end[name] < 1000 else count(end[name])}",
+            xy=(1.0, places[name]),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            color=color,
+            fontsize=8.5,
+            fontweight="bold" if name == MEDIAN else "normal",
+        )
+
+
+@styled
+def learning(curve: pd.DataFrame, title: str) -> Figure:
+    """Loss by epoch in training and in validation, with the epoch that was kept.
+
+    Args:
+        curve: columns epoch, loss, validation_loss, and member where several networks are averaged.
+        title: what the figure is about; its first word, up to a comma, is the model.
+    """
+    color = look(title.split(",")[0])[0]
+    members = [part for _, part in curve.groupby("member")] if "member" in curve else [curve]
+    figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
+    axes = figure.subplots()
+    dots = {"marker": "o", "markersize": 3}
+    for place, member in enumerate(members):
+        names = ("training", "validation", "kept") if place == 0 else (None, None, None)
+        axes.plot(member["epoch"], member["loss"], color=MUTED, linestyle=(0, (4, 2)), label=names[0], **dots)
+        axes.plot(member["epoch"], member["validation_loss"], color=color, label=names[1], **dots)
+        kept = member[member["validation_loss"] == member["validation_loss"].min()].head(1)
+        ring = {"marker": "o", "markersize": 9, "markerfacecolor": "none", "linestyle": "none"}
+        axes.plot(kept["epoch"], kept["validation_loss"], color=color, label=names[2], **ring)
+    axes.set(xlabel="epoch", ylabel="mean pinball loss, scaled")
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    heading(axes, plain(title, 40), legend_rows=1, columns=3)
+    return figure

@@ -1,0 +1,164 @@
+"""One HTML page that a person can send to somebody: everything in one file, nothing from elsewhere, no script."""
+
+import base64
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from app.atomic import publish_file, publish_text
+from app.evaluation.significance import Verdict
+from app.report import gallery, tables
+from app.report.pricing import BESIDE, main_model
+from app.report.style import DPI, ahead
+from app.report.wording import FILTERS, moment, subject, summary
+
+ISSUES_LISTED = 100
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything a report shows.
+
+    title: of the page; made_at: when, ISO 8601 in UTC.
+    forecasts: the back test, a forecasts table; live: the newest forecast of each symbol, actual NaN.
+    scores: `evaluation.metrics.score`, one row per (model, horizon).
+    coverage: `evaluation.metrics.coverage`: what central intervals promised (nominal) and reached.
+    verdicts: of each network against each reference.
+    prices: a price table of sound rows, as traded; issues: what was unsound.
+    curves: by network, columns epoch, loss, validation_loss and perhaps member.
+    settings: nested; versions: by package.
+    stale: why the newest forecast is not fresh, or None.
+    """
+
+    title: str
+    made_at: str
+    forecasts: pd.DataFrame
+    scores: pd.DataFrame
+    coverage: pd.DataFrame
+    verdicts: Sequence[Verdict]
+    live: pd.DataFrame
+    prices: pd.DataFrame
+    issues: pd.DataFrame
+    curves: dict[str, pd.DataFrame]
+    settings: dict
+    versions: dict[str, str]
+    stale: str | None = None
+
+
+@dataclass(frozen=True)
+class Image:
+    """A PNG as the page holds it; width and height are in its own pixels."""
+
+    source: Markup
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture as the page holds it."""
+
+    image: Image
+    narrow: Image | None
+    alt: str
+    caption: str
+
+
+def write_report(findings: Findings, folder: Path) -> Path:
+    """Write the figures as PNG files into folder/figures, and the page with all of them in it.
+
+    Returns:
+        The path of the page, folder/report.html.
+
+    Raises:
+        StorageError: the folder cannot be written, or the disk is full.
+    """
+    page = _environment().get_template("report.html.j2").render(arrange(findings, Path(folder)))
+    path = publish_text(Path(folder) / "report.html", page)
+    log.info("report: %s (%.1f MB)", path, path.stat().st_size / 1e6)
+    return path
+
+
+def arrange(findings: Findings, folder: Path) -> dict:
+    """What the template lays out, by name; the figures are written on the way."""
+    main = main_model(findings.forecasts) or main_model(findings.live)
+    asked = tables.questions(findings.verdicts, main)
+    newest = tables.newest_rows(findings.live, findings.prices)
+    speaker = main_model(findings.live)
+    return {
+        "findings": findings,
+        "made": moment(findings.made_at),
+        "subject": subject(findings.live if len(findings.live) else findings.forecasts),
+        "main": main,
+        "summary": summary(asked, main),
+        "questions": asked,
+        "others": tables.other_verdicts(findings.verdicts, asked),
+        "newest_model": speaker,
+        "newest_rows": [entry for entry in newest if entry["model"] == speaker],
+        "newest_others": [entry for entry in newest if entry["model"] != speaker],
+        "price_columns": tables.PRICE_COLUMNS,
+        "score_columns": tables.SCORE_COLUMNS,
+        "relative_to": [name for name in BESIDE if name in set(findings.scores["model"])],
+        "score_groups": tables.score_groups(findings.scores),
+        "issue_counts": tables.issue_counts(findings.issues),
+        "issues": findings.issues.head(ISSUES_LISTED).to_dict("records"),
+        "issues_unlisted": max(0, len(findings.issues) - ISSUES_LISTED),
+        "settings": dict(tables.flattened(findings.settings)),
+        **_figures(findings, main, folder),
+    }
+
+
+def _figures(findings: Findings, main: str | None, folder: Path) -> dict:
+    """The pictures of every section, and the model whose CRPS is 1 in those of skill."""
+    reference = next((name for name in reversed(BESIDE) if name in set(findings.scores["model"])), None)
+    ratios = tables.skill_ratios(findings.scores, findings.verdicts, reference)
+    return {
+        "reference": reference,
+        "skill": _show(gallery.skill_picture(ratios, reference), folder),
+        "coverage": _show(gallery.coverage_pictures(findings.coverage, main), folder),
+        "actuals": _show(gallery.actual_pictures(findings.forecasts, findings.prices), folder),
+        "newest": _show(gallery.newest_pictures(findings.live, findings.prices), folder),
+        "curves": _show(gallery.learning_pictures(findings.curves), folder),
+    }
+
+
+def _show(pictures: Iterable[gallery.Picture], folder: Path) -> list[Shown]:
+    """Write each picture to its file, and hold it as text for the page."""
+    shown = []
+    for picture in pictures:
+        path = folder / "figures" / f"{picture.name}.png"
+        narrow = _image(picture.narrow, path.with_stem(f"{picture.name}-narrow")) if picture.narrow else None
+        shown.append(Shown(image=_image(picture.figure, path), narrow=narrow, alt=picture.alt, caption=picture.caption))
+    return shown
+
+
+def _image(figure: Figure, path: Path) -> Image:
+    """Draw a figure, write it to its file, and return it as a data URI."""
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
+    publish_file(path, lambda draft: draft.write_bytes(drawn.getvalue()))
+    width, height = (round(inches * DPI) for inches in figure.get_size_inches())
+    source = Markup("data:image/png;base64," + base64.b64encode(drawn.getvalue()).decode("ascii"))
+    return Image(source=source, width=width, height=height)
+
+
+def _environment() -> Environment:
+    """Templates in which every value is escaped, and no text shows the user's home folder."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: tables.without_home(value) if type(value) is str else value,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(FILTERS, ahead=ahead)
+    return environment

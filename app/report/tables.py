@@ -1,0 +1,158 @@
+"""Findings as rows of words and numbers, ready to be laid out."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from app.evaluation.significance import Verdict
+from app.report.pricing import BESIDE, SHOWN, chance_of_rise, priced
+from app.schema import MEDIAN
+
+SCORE_COLUMNS = (
+    ("crps", "CRPS", 3),
+    ("pinball", "Pinball", 3),
+    ("mae", "MAE", 3),
+    ("rmse", "RMSE", 3),
+    ("direction", "Direction right", 1),
+    ("coverage_50", "In 50 % band", 1),
+    ("coverage_80", "In 80 % band", 1),
+    ("coverage_90", "In 90 % band", 1),
+    ("width_80", "Width of 80 % band", 3),
+)
+"""Column of the scores, its heading, and the decimals with which it is shown in %."""
+
+LOWER_IS_BETTER = ("crps", "pinball", "mae", "rmse")
+PRICE_COLUMNS = tuple(zip(SHOWN, ("5 %", "25 %", "Median", "75 %", "95 %"), strict=True))
+QUESTIONS = (
+    ("crps", "random-walk", "Are its odds better than the random walk’s?"),
+    ("crps", "gjr-garch", "Are its odds better than GJR-GARCH’s?"),
+    ("mae", "random-walk", "Is its median nearer to what happened than the last close?"),
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a reader asks about one model, and its verdicts in order of horizon."""
+
+    text: str
+    verdicts: tuple[Verdict, ...]
+
+
+def questions(verdicts: Sequence[Verdict], model: str | None) -> list[Question]:
+    """The questions about one model that the verdicts can answer."""
+    asked = []
+    for metric, reference, text in QUESTIONS:
+        wanted = (model, metric, reference)
+        found = [verdict for verdict in verdicts if (verdict.model, verdict.metric, verdict.reference) == wanted]
+        if found:
+            asked.append(Question(text, tuple(sorted(found, key=lambda verdict: verdict.horizon))))
+    return asked
+
+
+def other_verdicts(verdicts: Sequence[Verdict], shown: list[Question]) -> list[Verdict]:
+    """The verdicts that none of the questions shows."""
+    seen = {id(verdict) for question in shown for verdict in question.verdicts}
+    return [verdict for verdict in verdicts if id(verdict) not in seen]
+
+
+def skill_ratios(scores: pd.DataFrame, verdicts: Sequence[Verdict], reference: str | None) -> pd.DataFrame:
+    """CRPS of every other model as a multiple of the reference's, by horizon.
+
+    Returns:
+        Columns model, horizon, ratio, low, high. The interval comes from the verdict against the
+        reference and is NaN where there is none.
+    """
+    base = scores[scores["model"] == reference].set_index("horizon")["crps"]
+    rows = scores[(scores["model"] != reference) & scores["horizon"].isin(base.index)]
+    table = rows[["model", "horizon"]].assign(ratio=rows["crps"] / rows["horizon"].map(base), low=np.nan, high=np.nan)
+    for verdict in verdicts:
+        if (verdict.metric, verdict.reference) == ("crps", reference) and np.isfinite(verdict.difference):
+            chosen = (table["model"] == verdict.model) & (table["horizon"] == verdict.horizon)
+            table.loc[chosen, ["ratio", "low", "high"]] = 1 + np.array([verdict.difference, verdict.low, verdict.high])
+    return table.reset_index(drop=True)
+
+
+def score_groups(scores: pd.DataFrame) -> list[dict]:
+    """One group per horizon: its rows, the naive model and GJR-GARCH first, and the best of each column."""
+    groups = []
+    for horizon, part in scores.groupby("horizon"):
+        ordered = [m for m in BESIDE if m in set(part["model"])]
+        ordered += [m for m in part["model"] if m not in ordered]
+        rows = part.set_index("model").loc[ordered]
+        relative = {m: rows["crps"] / rows["crps"][m] for m in BESIDE if m in ordered}
+        groups.append(
+            {
+                "horizon": int(horizon),
+                "rows": [{"model": m, "reference": m in BESIDE, **rows.loc[m].to_dict()} for m in ordered],
+                "relative": {m: ratio.to_dict() for m, ratio in relative.items()},
+                "best": {name: _best(rows, name) for name, _, _ in SCORE_COLUMNS},
+                "days": int(rows["days"].max()),
+                "symbols": int(rows["symbols"].max()),
+                "n": int(rows["n"].max()),
+            }
+        )
+    return groups
+
+
+def _best(rows: pd.DataFrame, name: str) -> set[str]:
+    """The models that no other beats in a column; none where narrower or wider is not better or worse."""
+    if name == "width_80":
+        return set()
+    values = rows[name]
+    if name.startswith("coverage_"):
+        values = (values - int(name.removeprefix("coverage_")) / 100).abs()
+    elif name not in LOWER_IS_BETTER:
+        values = -values
+    return set(values.index[values == values.min()])
+
+
+def newest_rows(live: pd.DataFrame, prices: pd.DataFrame) -> list[dict]:
+    """One entry per model and symbol: its last close, and for each horizon the prices and the chance of a rise."""
+    table = priced(live, prices).assign(chance=chance_of_rise(live), move=live[MEDIAN])
+    newest = live["origin"].max()
+    entries = []
+    for (model, symbol), part in table.groupby(["model", "symbol"], sort=False):
+        origin = part["origin"].max()
+        rows = part[part["origin"] == origin].sort_values("horizon").to_dict("records")
+        last = {"origin": origin, "close": rows[0]["origin_close"], "older": origin < newest}
+        entries.append({"model": model, "symbol": symbol, **last, "rows": rows})
+    return entries
+
+
+def issue_counts(issues: pd.DataFrame) -> list[dict]:
+    """How often each rule was broken, and in how many symbols, errors first."""
+    groups = issues.groupby(["severity", "rule"])
+    counts = groups.agg(rows=("rule", "size"), symbols=("symbol", "nunique")).reset_index()
+    return counts.sort_values(["severity", "rows"], ascending=[True, False]).to_dict("records")
+
+
+def flattened(settings: dict, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted name, value in words) of every setting, secrets hidden and folders shortened."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from flattened(value, f"{prefix}{name}.")
+        elif re.search(r"(?i)secret|token|password|passwd|api_?key|credential", str(name)) and value:
+            yield f"{prefix}{name}", "(hidden)"
+        else:
+            yield f"{prefix}{name}", _in_words(value)
+
+
+def _in_words(value: object) -> str:
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple, set)):
+        return ", ".join(_in_words(item) for item in value) or "–"
+    text = without_home(str(value))
+    return re.sub(r"^(?:[A-Za-z]:|\\)?[\\/](?:.*[\\/])?(?=[^\\/])", "…/", text)
+
+
+def without_home(text: str) -> str:
+    """Text in which the path of the user's home folder reads ~."""
+    home = str(Path.home())
+    return re.sub(rf"{re.escape(home)}(?![\w.-])", "~", text) if len(home) > 3 else text

@@ -1,0 +1,120 @@
+"""How numbers and findings read in a sentence."""
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from app.report.tables import Question
+
+MINUS, NOTHING, JOINED = "−", "–", "\u00a0"
+SPOKEN = {"random-walk": "the random walk", "gjr-garch": "GJR-GARCH"}
+
+
+def hundredfold(value: float, decimals: int = 2, signed: bool = False) -> str:
+    """A fraction as a number of per cent: 0.0123 reads 1.23."""
+    if value is None or math.isnan(value):
+        return NOTHING
+    text = f"{100 * value:{'+' if signed else ''},.{decimals}f}"
+    zero = float(text.replace(",", "")) == 0
+    return (text.lstrip("+-") if zero else text).replace("-", MINUS)
+
+
+def percent(value: float, decimals: int = 2, signed: bool = False) -> str:
+    """A fraction in %: 0.0123 reads 1.23 %."""
+    text = hundredfold(value, decimals, signed)
+    return text if text == NOTHING else f"{text}{JOINED}%"
+
+
+def price(value: float) -> str:
+    """An amount with thousands separators; four decimals below one."""
+    return NOTHING if math.isnan(value) else f"{value:,.{2 if abs(value) >= 1 else 4}f}".replace("-", MINUS)
+
+
+def count(value: float) -> str:
+    """A whole number with thousands separators."""
+    return NOTHING if math.isnan(value) else f"{value:,.0f}"
+
+
+def ratio(value: float) -> str:
+    """A ratio with three decimals."""
+    return NOTHING if math.isnan(value) else f"{value:.3f}"
+
+
+def chance(value: float) -> str:
+    """A probability read off quantiles that end at 5 and 95 %."""
+    if value <= 0.05 or value >= 0.95:
+        return "≤ 5 %" if value <= 0.05 else "≥ 95 %"
+    return f"{100 * value:.0f} %"
+
+
+def day(value: object) -> str:
+    """A date as 2 January 2019."""
+    moment = pd.Timestamp(value)
+    return NOTHING if pd.isna(moment) else f"{moment.day} {moment:%B %Y}"
+
+
+def short_day(value: object) -> str:
+    """A date as Wed 2 Jan 2019."""
+    moment = pd.Timestamp(value)
+    return NOTHING if pd.isna(moment) else f"{moment:%a} {moment.day} {moment:%b %Y}"
+
+
+def moment(made_at: str) -> str:
+    """An ISO 8601 time as 2 January 2019, 06:30 UTC."""
+    when = pd.Timestamp(made_at)
+    when = when.tz_convert("UTC") if when.tzinfo else when
+    return f"{day(when)}, {when:%H:%M} UTC"
+
+
+def listed(items: list, limit: int = 6) -> str:
+    """a, b and c; the rest of a long list as a number."""
+    words = [str(item) for item in items]
+    if len(words) > limit:
+        words = [*words[: limit - 1], f"{len(words) - limit + 1} more"]
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def subject(forecasts: pd.DataFrame) -> dict:
+    """What was forecast: the newest origin, the symbols and the horizons."""
+    if forecasts.empty:
+        return {"origin": None, "symbols": "", "horizons": ""}
+    horizons = sorted(int(horizon) for horizon in forecasts["horizon"].unique())
+    return {
+        "origin": forecasts["origin"].max(),
+        "symbols": listed(list(dict.fromkeys(forecasts["symbol"]))),
+        "horizons": f"{listed(horizons)} session{'' if horizons == [1] else 's'}",
+    }
+
+
+def summary(asked: Sequence[Question], model: str | None) -> list[str]:
+    """The verdict in one sentence per question: at which horizons the answer is yes, and where it is worse than no."""
+    lines = []
+    for question in asked:
+        found = question.verdicts
+        reference = SPOKEN.get(found[0].reference, found[0].reference)
+        claim = "median beats the last close" if found[0].metric == "mae" else f"odds beat those of {reference}"
+        better = [verdict.horizon for verdict in found if verdict.better]
+        worse = [verdict.horizon for verdict in found if verdict.worse]
+        where = "at every horizon" if len(better) == len(found) > 1 else _at(better)
+        rest = f"; {'it is' if found[0].metric == 'mae' else 'they are'} worse {_at(worse)}" if worse else ""
+        lines.append(f"{model}’s {claim} {where}{rest}.")
+    return lines
+
+
+def _at(horizons: list[int]) -> str:
+    if not horizons:
+        return "at no horizon"
+    return f"at {listed(horizons)} session{'' if horizons == [1] else 's'} ahead"
+
+
+FILTERS = {
+    "hundredfold": hundredfold,
+    "percent": percent,
+    "price": price,
+    "count": count,
+    "ratio": ratio,
+    "chance": chance,
+    "day": day,
+    "short_day": short_day,
+}

@@ -15,6 +15,7 @@ from app.config import Settings
 from app.doctor import examine
 from app.errors import DataError, SettingsError
 from app.evaluation.significance import to_json
+from app.forecasters import NETWORKS
 from app.prices.adjust import adjusted
 from app.prices.sources import Files
 from app.prices.store import Ledger
@@ -46,9 +47,8 @@ def run(settings: Settings, options: Namespace) -> Answer:
     findings = _findings(settings, prices, evidence, live)
     save_findings(findings, folder)
     page = write_report(findings, folder)
-    sentences = [verdict.sentence for verdict in evidence.verdicts]
     result = {"report": str(page), **to_json(evidence.verdicts), "forecasts": _records(price_table(live))}
-    return Answer(result, "\n".join([*sentences, "", f"report: {page}"]))
+    return Answer(result, "\n".join([*_sentences(evidence), "", f"report: {page}"]))
 
 
 def fetch(settings: Settings, options: Namespace) -> Answer:
@@ -65,7 +65,7 @@ def backtest(settings: Settings, options: Namespace) -> Answer:
         ensure_writable(Path(options.out))
     prices = pipeline.load_prices(settings)
     evidence = pipeline.backtest(settings, pipeline.dataset(settings, prices))
-    lines = [_text(evidence.scores.round(6)), "", *(verdict.sentence for verdict in evidence.verdicts)]
+    lines = [_text(evidence.scores.round(6)), "", *_sentences(evidence)]
     result = {"scores": _records(evidence.scores), **to_json(evidence.verdicts)}
     if options.out:
         folder = Path(options.out)
@@ -135,6 +135,12 @@ def prices_show(settings: Settings, options: Namespace) -> Answer:
 def doctor(settings: Settings, options: Namespace) -> Answer:
     """The state of this installation."""
     return Answer(*examine(settings))
+
+
+def _sentences(evidence: pipeline.Evidence) -> list[str]:
+    """The verdicts on the networks, or on all models where there is no network."""
+    networks = [verdict.sentence for verdict in evidence.verdicts if verdict.model in NETWORKS]
+    return networks or [verdict.sentence for verdict in evidence.verdicts]
 
 
 def _findings(settings: Settings, prices: pipeline.Prices, evidence: pipeline.Evidence, live: pd.DataFrame) -> Findings:

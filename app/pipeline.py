@@ -142,13 +142,12 @@ def train(settings: Settings, windows: Windows) -> list[registry.Version]:
 
 def forecast(settings: Settings, prices: Prices) -> pd.DataFrame:
     """The newest forecast of every symbol by the newest version of every model; published under data/."""
+    found = {name: registry.newest(settings.versions, name) for name in settings.models}
+    specs = {name: _spec(version) for name, version in found.items()}
+    newest_windows = {spec: dataset(settings, prices, spec).newest() for spec in set(specs.values())}
     tables = []
-    for name in settings.models:
-        version = registry.newest(settings.versions, name)
-        spec = WindowSpec(version.card["lookback"], tuple(version.card["horizons"]))
-        if version.card["features"] != [feature.name for feature in FEATURES]:
-            raise SettingsError(f"{version.id} was trained on other features. Train again: `python -m app train`.")
-        windows = dataset(settings, prices, spec).newest()
+    for name, version in found.items():
+        windows = newest_windows[specs[name]]
         tables.append(forecasts_table(name, windows, load_fitted(version.folder).predict(windows)))
     live = pd.concat(tables, ignore_index=True)
     newest = pd.Timestamp(live["origin"].max()).date().isoformat()
@@ -192,6 +191,13 @@ def library_versions() -> dict[str, str]:
 def plain_settings(settings: Settings) -> dict:
     """Settings as nested plain values, for cards and reports; no folder of the user's among them."""
     return settings.model_dump(mode="json", exclude={"home"})
+
+
+def _spec(version: registry.Version) -> WindowSpec:
+    """Lookback and horizons a version was trained with."""
+    if version.card["features"] != [feature.name for feature in FEATURES]:
+        raise SettingsError(f"{version.id} was trained on other features. Train again: `python -m app train`.")
+    return WindowSpec(version.card["lookback"], tuple(version.card["horizons"]))
 
 
 def _card(name: str, settings: Settings, windows: Windows) -> dict:

@@ -29,19 +29,32 @@ def make_windows(prices: pd.DataFrame, spec: WindowSpec, calendar: str | None = 
     Raises:
         DataError: no symbol has enough sessions.
     """
-    parts, needed = {}, spec.lookback + spec.horizons[-1] + WARM_UP
+    parts, short = {}, []
     for symbol, rows in prices.groupby("symbol", sort=True):
-        if len(rows) < needed:
-            short = f"{symbol}: {len(rows)} sessions, but window.lookback {spec.lookback} + horizon {spec.horizons[-1]} + {WARM_UP} to warm up need {needed}"
-            log.warning("%s; left out.", short)
+        if len(rows) < _needed(spec):
+            short.append(f"{symbol}: {len(rows)} sessions")
             continue
         parts[str(symbol)] = _symbol_rows(rows, spec, calendar_for(str(symbol), rows["date"].to_numpy(), calendar))
+    if short:
+        _report_short(short, spec, enough=bool(parts))
     if not parts:
-        if len(prices) == 0:
-            raise DataError("prices: no sound rows to learn from. `python -m app prices check` lists why.")
-        raise DataError(f"{short}. Fetch more history, or shorten --lookback or --horizons.")
+        raise DataError("prices: no sound rows to learn from. `python -m app prices check` lists why.")
     panel = _join(parts, spec)
     return Windows(panel, panel.usable_ends(spec.lookback))
+
+
+def _needed(spec: WindowSpec) -> int:
+    """Sessions a symbol must have for one window with a target."""
+    return spec.lookback + spec.horizons[-1] + WARM_UP
+
+
+def _report_short(short: list[str], spec: WindowSpec, enough: bool) -> None:
+    """Say which symbols are too short, or refuse when there are no others."""
+    more = f" and {len(short) - 5} more symbols" if len(short) > 5 else ""
+    reason = f"window.lookback {spec.lookback} + horizon {spec.horizons[-1]} + {WARM_UP} to warm up need {_needed(spec)}"
+    if not enough:
+        raise DataError(f"{'; '.join(short[:5])}{more}, but {reason}. Fetch more history, or shorten --lookback or --horizons.")
+    log.warning("left out: %s%s; %s", "; ".join(short[:5]), more, reason)
 
 
 def _symbol_rows(prices: pd.DataFrame, spec: WindowSpec, calendar: str) -> dict[str, np.ndarray]:

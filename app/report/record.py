@@ -1,8 +1,10 @@
 """The findings of a run on disk, so that its report can be written again later."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from app.atomic import publish_file, publish_text
@@ -54,7 +56,8 @@ def load_findings(folder: Path) -> Findings:
 
 def _verdicts(path: Path) -> list[Verdict]:
     rows = json.loads(path.read_text(encoding="utf-8"))["verdicts"]
-    return [Verdict(**{key: float("nan") if value is None else value for key, value in row.items()}) for row in rows]
+    given = {field.name for field in fields(Verdict)}
+    return [Verdict(**{name: np.nan if row[name] is None else row[name] for name in given}) for row in rows]
 
 
 def _curves(path: Path) -> dict[str, pd.DataFrame]:

@@ -152,7 +152,7 @@ def test_a_short_symbol_is_left_out_and_said(prices, caplog):
     short = prices[prices["symbol"] == "NOISE"].iloc[:34].assign(symbol="NEW")
     windows = make_windows(pd.concat([prices, short]), SPEC)
     assert windows.panel.symbols == ("NOISE", "UP")
-    assert "NEW: 34 sessions, but window.lookback 10 + horizon 5 + 20 to warm up need 35" in caplog.text
+    assert "left out: NEW: 34 sessions; window.lookback 10 + horizon 5 + 20 to warm up need 35" in caplog.text
 
 
 def test_nothing_but_short_symbols_is_refused(prices):

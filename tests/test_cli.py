@@ -1,0 +1,199 @@
+"""The command line: what a person types, what comes out, and one clear line when it is wrong."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from app.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty STOCK_HOME."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("STOCK_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def file(prices, tmp_path):
+    """Two symbols of 300 sessions in one tidy CSV file."""
+    path = tmp_path / "prices.csv"
+    prices[["symbol", "date", "open", "high", "low", "close", "volume"]].to_csv(path, index=False)
+    return str(path)
+
+
+def everything_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+QUICK = ["--lookback", "10", "--horizons", "1", "5", "--set", "backtest.validation=30", "--set", "backtest.folds=1", "--quiet"]
+
+
+def test_help_loads_neither_tensorflow_nor_pandas():
+    code = "import sys; from app.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass\nprint([name for name in ('tensorflow', 'keras', 'pandas', 'pydantic', 'sklearn', 'arch') if name in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert answer.stdout.strip().endswith("[]")
+    for command in ("run", "fetch", "backtest", "train", "forecast", "report", "prices", "doctor"):
+        assert command in answer.stdout
+
+
+@pytest.mark.parametrize("command", ["run", "fetch", "backtest", "train", "forecast", "report", "prices", "doctor"])
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    assert "usage: python -m app" in capsys.readouterr().out
+
+
+def test_commands_that_do_not_train_leave_tensorflow_alone(home, file):
+    code = (
+        "import sys; from app.cli import main\n"
+        f"assert main(['backtest', '--prices', {file!r}, '--models', 'random-walk', 'ewma', *{QUICK}]) == 0\n"
+        f"assert main(['prices', 'check', {file!r}, '--quiet']) == 0\n"
+        "print([name for name in ('tensorflow', 'keras', 'jax') if name in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert answer.stdout.strip().endswith("[]")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([], 2, "required: COMMAND"),
+        (["fly"], 2, "invalid choice: 'fly'"),
+        (["backtest", "--lookbak", "3"], 2, "unrecognized arguments: --lookbak 3"),
+        (["backtest", "--models", "ltsm"], 2, "got 'ltsm'; did you mean 'lstm'?"),
+        (["backtest", "--set", "network.epoch=3"], 2, "unknown setting network.epoch; did you mean 'epochs'?"),
+        (["backtest", "--set", "epochs"], 2, "--set takes KEY=VALUE such as network.epochs=3, got 'epochs'"),
+        (["backtest", "--lookback", "0"], 2, "window.lookback must be 1 to 2000 sessions, got 0"),
+        (["backtest", "--horizons", "5", "1"], 2, "window.horizons must rise"),
+        (["backtest", "--horizons", "one"], 2, "got 'one'"),
+        (["backtest", "--start", "soon"], 2, "prices.start must be a date such as 2014-01-31, got 'soon'"),
+        (["backtest", "--test-start", "2014-13-01"], 2, "backtest.test_start must be a date"),
+        (["backtest", "--prices", "FILE", "--symbols", "NOPE"], 2, "NOPE"),
+        (["backtest", "--source", "sample", "--symbols", "AAPL"], 2, "AAPL"),
+        (["backtest", "--symbols", "../../etc/passwd"], 2, "symbol '../../etc/passwd' is not allowed"),
+        (["backtest", "--prices", "nowhere.csv"], 2, "nowhere.csv"),
+        (["backtest", "--prices", "FILE", "--source", "sample"], 2, "exclude each other"),
+        (["backtest", "--prices", "FILE", "--lookback", "290"], 4, "300 sessions, but window.lookback 290"),
+        (["backtest", "--prices", "FILE", "--test-start", "2030-01-01"], 4, "test_start 2030-01-01"),
+        (["backtest", "--prices", "FILE", "--start", "2040-01-01"], 4, "no sound row"),
+        (["backtest", "--prices", "EMPTY"], 4, "empty"),
+        (["backtest", "--prices", "NOCLOSE"], 4, "close"),
+        (["backtest", "--prices", "FILE", "--out", "FILE/results"], 9, "cannot be written"),
+        (["forecast", "--prices", "FILE", "--models", "ewma"], 2, "no saved ewma yet: run `python -m app train --models ewma` first"),
+        (["forecast", "--source", "import"], 2, "the ledger holds nothing from 'import' yet"),
+        (["report"], 4, "run `python -m app run` first"),
+        (["report", "."], 2, "holds no findings of a run"),
+        (["prices", "import"], 2, "prices import needs a path"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_clear_line_with_its_exit_code_and_changes_nothing(arguments, code, words, home, file, tmp_path, capsys):
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "noclose.csv").write_text("symbol,date,open\nA,2024-01-02,1\n")
+    places = {"FILE": file, "FILE/results": f"{file}/results", "EMPTY": str(tmp_path / "empty.csv"), "NOCLOSE": str(tmp_path / "noclose.csv")}
+    given = [places.get(word, word) for word in arguments]
+    before = everything_in(home)
+    assert main([*given, "--quiet"] if given else []) == code
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert words in printed.err
+    after = everything_in(home)
+    assert {name: content for name, content in after.items() if "ledger" not in name} == before
+    if "sample" not in arguments:
+        assert after == before
+
+
+def test_an_unknown_symbol_leaves_the_ledger_as_it_was(home, capsys):
+    assert main(["fetch", "--source", "sample", "--quiet"]) == 0
+    before = everything_in(home)
+    assert main(["fetch", "--source", "sample", "--symbols", "AAPL", "--quiet"]) == 2
+    assert everything_in(home) == before
+
+
+def test_backtest_writes_the_table_the_scores_and_a_verdict_that_agree(home, file, tmp_path, capsys):
+    out = tmp_path / "results"
+    assert main(["backtest", "--prices", file, "--models", "random-walk", "ewma", "--out", str(out), "--json", *QUICK]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    table = pd.read_parquet(out / "forecasts.parquet")
+    scores = pd.read_csv(out / "scores.csv")
+    verdicts = json.loads((out / "verdict.json").read_text())["verdicts"]
+    assert answer["verdicts"] == verdicts
+    levels = np.round(np.arange(1, 20) * 0.05, 2)
+    known = table.dropna(subset="actual")
+    error = known["actual"].to_numpy()[:, None] - known[[f"q{level:.2f}" for level in levels]].to_numpy("float64")
+    known = known.assign(crps=2 * np.maximum(levels * error, (levels - 1) * error).mean(axis=1))
+    for row in scores.itertuples():
+        mine = known[(known["model"] == row.model) & (known["horizon"] == row.horizon)]
+        assert row.crps == pytest.approx(mine["crps"].mean())
+        assert row.n == len(mine)
+    days = known.groupby(["model", "horizon", "origin"])["crps"].mean().groupby(["model", "horizon"]).mean()
+    for verdict in verdicts:
+        if verdict["metric"] == "crps":
+            ratio = days[verdict["model"], verdict["horizon"]] / days[verdict["reference"], verdict["horizon"]]
+            assert verdict["difference"] == pytest.approx(ratio - 1)
+
+
+def test_train_then_forecast_in_prices(home, file, capsys):
+    assert main(["train", "--prices", file, "--models", "ewma", *QUICK]) == 0
+    assert main(["forecast", "--prices", file, "--models", "ewma", "--json", "--quiet"]) == 0
+    rows = json.loads(capsys.readouterr().out.split("\n", 1)[1])["forecasts"]
+    assert {row["symbol"] for row in rows} == {"UP", "NOISE"}
+    up = next(row for row in rows if row["symbol"] == "UP" and row["horizon"] == 1)
+    assert up["origin_close"] == 399
+    assert up["date"] > up["origin"]
+    assert list((home / "data" / "forecasts").glob("*.parquet"))
+
+
+def test_imported_prices_can_be_shown_and_used(home, file, capsys):
+    assert main(["prices", "import", file, "--quiet"]) == 0
+    assert "2 symbols: 600 new rows" in capsys.readouterr().out
+    assert main(["prices", "import", file, "--quiet"]) == 0
+    assert "0 new rows" in capsys.readouterr().out
+    assert main(["prices", "show", "--source", "import", "--symbols", "UP", "--start", "2024-01-02", "--end", "2024-01-04", "--json", "--quiet"]) == 0
+    rows = json.loads(capsys.readouterr().out)["prices"]
+    assert [row["close"] for row in rows] == [101, 102, 103]
+    assert main(["backtest", "--source", "import", "--symbols", "UP", "--models", "random-walk", "ewma", *QUICK]) == 0
+
+
+def test_check_lists_issues_by_rule(home, prices, tmp_path, capsys):
+    bad = prices.copy()
+    bad.loc[10, "close"] = -1.0
+    path = tmp_path / "bad.csv"
+    bad.to_csv(path, index=False)
+    assert main(["prices", "check", str(path), "--json", "--quiet"]) == 0
+    issues = json.loads(capsys.readouterr().out)["issues"]
+    found = [issue for issue in issues if issue["severity"] == "error"]
+    assert [(issue["symbol"], issue["date"]) for issue in found] == [("UP", str(bad["date"][10].date()))]
+    assert set(found[0]) == {"symbol", "date", "rule", "severity", "detail"}
+
+
+def test_an_unexpected_fault_is_one_line_unless_debugging(home, monkeypatch, capsys):
+    def breaks(settings, options):
+        raise RuntimeError("the spring\nis broken")
+
+    monkeypatch.setattr("app.commands.doctor", breaks)
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().err == "error: unexpected RuntimeError: the spring. Run again with --debug.\n"
+    assert main(["doctor", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_doctor_says_where_data_live_and_what_runs(home, capsys):
+    assert main(["doctor", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["home"] == str(home)
+    assert facts["versions"]["keras"].startswith("3.")
+    assert facts["backend"] in ("tensorflow", "jax")
+    assert facts["cudnn"]

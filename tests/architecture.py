@@ -30,7 +30,14 @@ STREET = (
 OFF_STREET = ("__init__", "__main__")
 """The notebook API and `python -m app` may reach everything, and nothing may import them."""
 
-KERAS_HOMES = ("forecasters/cells.py", "forecasters/networks.py", "forecasters/recurrent.py", "insight")
+KERAS_HOMES = (
+    "forecasters/cells.py",
+    "forecasters/layers.py",
+    "forecasters/bodies.py",
+    "forecasters/networks.py",
+    "forecasters/recurrent.py",
+    "insight",
+)
 HOMES = {
     "keras": KERAS_HOMES,
     "tensorflow": KERAS_HOMES,

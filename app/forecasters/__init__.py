@@ -16,6 +16,13 @@ NETWORKS = {
     "simple-rnn": "vanilla recurrent network (Elman 1990)",
     "lstm": "long short-term memory (Hochreiter & Schmidhuber 1997)",
     "gru": "gated recurrent unit (Cho et al. 2014)",
+    "peephole-lstm": "LSTM whose gates see the memory, too (Gers et al. 2002)",
+    "depth-gated-lstm": "stacked LSTM whose memories are joined by gates (Yao et al. 2015)",
+    "clockwork-rnn": "modules of units that tick at their own periods (Koutník et al. 2014)",
+    "bidirectional-lstm": "LSTM that reads each window from both ends (Schuster & Paliwal 1997)",
+    "attention-lstm": "LSTM and attention over its past states (Feng et al. 2019)",
+    "transformer": "small causal encoder (Vaswani et al. 2017)",
+    "mlp": "feed-forward network on the whole window, without recurrence",
 }
 MODELS = {
     "random-walk": "no drift, the symbol's historical volatility",

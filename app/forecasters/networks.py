@@ -5,10 +5,8 @@ import numpy as np
 from keras import ops
 
 from app.errors import SettingsError
+from app.forecasters.bodies import body
 from app.schema import LEVELS
-
-LAYERS = {"simple-rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
-"""The Keras layer of each cell in `app.forecasters.recipe.CELLS`."""
 
 
 @keras.saving.register_keras_serializable(package="app")
@@ -142,10 +140,8 @@ def forecaster(network, inputs: tuple[int, int], mean: np.ndarray, variance: np.
     """
     rows = keras.Input(inputs, name="features")
     state = keras.layers.Normalization(mean=mean, variance=variance, name="standardise")(rows)
-    for number in range(network.layers):
-        state = _recurrent(network, name=f"recurrent_{number + 1}")(state)
-        if network.dropout:
-            state = keras.layers.Dropout(network.dropout, seed=network.seed + number)(state)
+    for layer in body(network, inputs[0]):
+        state = layer(state)
     last = LastSteps(1, name="last")(state)
     quantiles = QuantileHead(start, name="quantiles")(last)
     return keras.Model(rows, keras.layers.Reshape(np.shape(start), name="forecast")(quantiles), name=network.cell.replace("-", "_"))
@@ -170,10 +166,3 @@ def trainer(model: keras.Model, panel: np.ndarray, length: int, steps: int) -> k
         state = layer(state)
     state = LastSteps(steps)(state)
     return keras.Model(ends, model.get_layer("quantiles")(state), name="trainer")
-
-
-def _recurrent(network, name: str) -> keras.layers.Layer:
-    options = {"units": network.units, "return_sequences": True, "recurrent_dropout": network.recurrent_dropout}
-    if network.cell == "lstm":
-        options["unit_forget_bias"] = network.forget_bias
-    return LAYERS[network.cell](**options, seed=network.seed, name=name)

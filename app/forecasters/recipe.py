@@ -1,31 +1,49 @@
-"""The hyperparameters of a recurrent network: a recipe that can be read without loading Keras."""
+"""The hyperparameters of a network: a recipe that can be read without loading Keras."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from app.dataset.windows import Windows
 from app.errors import SettingsError
 
-CELLS = ("simple-rnn", "lstm", "gru")
-"""Recurrent cells by the name they have everywhere: settings, command line, tables."""
+CELLS = (
+    "simple-rnn", "lstm", "gru", "peephole-lstm", "depth-gated-lstm", "clockwork-rnn",
+    "bidirectional-lstm", "attention-lstm", "transformer", "mlp",
+)  # fmt: skip
+"""Networks by the name they have everywhere: settings, command line, tables. docs/methods.md has their equations."""
+
+WITHOUT_RECURRENCE = ("transformer", "mlp")
+"""What is set about recurrence means nothing to them."""
+
+ON_CUDNN = ("lstm", "gru", "bidirectional-lstm", "attention-lstm")
+OF_KERAS = ("simple-rnn", *ON_CUDNN)
+"""Made of Keras's own recurrent layers."""
+
+SCHEDULES = ("cosine", "constant")
+INITIALISERS = ("orthogonal", "glorot_uniform", "random_normal")
 
 RANGES = {
     "units": (1, 4096), "layers": (1, 16), "steps": (1, 1000), "epochs": (1, 10_000), "batch": (1, 65_536),
     "updates": (1, 1_000_000), "patience": (1, 10_000), "members": (1, 100),
     "dropout": (0.0, 0.95), "recurrent_dropout": (0.0, 0.95), "learning_rate": (1e-7, 1.0),
-    "weight_decay": (0.0, 1.0), "clipnorm": (1e-6, 1e6), "seed": (0, 2**31 - 1),
+    "weight_decay": (0.0, 1.0), "clipnorm": (0.0, 1e6), "clipvalue": (0.0, 1e6),
+    "heads": (1, 256), "truncation": (0, 10_000), "seed": (0, 2**31 - 1),
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Network:
-    """Recipe of a recurrent network; docs/methods.md explains each choice.
+    """Recipe of a network; docs/methods.md explains each choice.
 
     cell, units, layers, dropout, recurrent_dropout: the network. forget_bias: LSTM forget gates
-    start open (Gers et al. 2000; Jozefowicz et al. 2015). steps: supervised rows a chunk; 1 is the
-    textbook many-to-one. epochs, updates: at most so many passes, of at most so many gradient steps.
-    batch: chunks a gradient step. learning_rate falls to zero along a cosine; clipnorm bounds each
-    gradient (Pascanu et al. 2013). patience: epochs without a better validation loss before
-    stopping. members: networks, differing in seed, whose quantiles are averaged.
+    start open (Gers et al. 2000; Jozefowicz et al. 2015). recurrent_initializer: of the weights from
+    state to state. periods: of the modules of a clockwork-rnn, in sessions. heads: of a transformer's
+    attention. truncation: gradients flow back over so many sessions; 0 for all. steps: supervised rows a
+    chunk; 1 is the textbook many-to-one. epochs, updates: at most so many passes, of at most so many
+    gradient steps. batch: chunks a gradient step. schedule: learning_rate falls to zero along a
+    cosine, or stays. clipnorm bounds the norm of each weight's gradient (Pascanu et al. 2013),
+    clipvalue each of its numbers; 0 for no bound. patience: epochs without a better validation loss
+    before stopping. members: networks, differing in seed, whose quantiles are averaged.
     """
 
     cell: str = "lstm"
@@ -34,13 +52,19 @@ class Network:
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
     forget_bias: bool = True
+    recurrent_initializer: str = "orthogonal"
+    periods: tuple[int, ...] = (1, 2, 4, 8)
+    heads: int = 2
+    truncation: int = 0
     steps: int = 32
     epochs: int = 10
     updates: int = 500
     batch: int = 16
     learning_rate: float = 3e-3
+    schedule: str = "cosine"
     weight_decay: float = 1e-4
     clipnorm: float = 1.0
+    clipvalue: float = 0.0
     patience: int = 3
     members: int = 1
     seed: int = 0
@@ -48,12 +72,23 @@ class Network:
     __pydantic_config__ = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        if self.cell not in CELLS:
-            raise SettingsError(f"network.cell must be one of {sorted(CELLS)}, got {self.cell!r}.")
+        for name, allowed in (
+            ("cell", CELLS), ("schedule", SCHEDULES), ("recurrent_initializer", INITIALISERS)
+        ):  # fmt: skip
+            if getattr(self, name) not in allowed:
+                raise SettingsError(f"network.{name} must be one of {sorted(allowed)}, got {getattr(self, name)!r}.")
         for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if not low <= value <= high:
                 raise SettingsError(f"network.{name} must be {low} to {high}, got {value}.")
+        object.__setattr__(self, "periods", tuple(self.periods))
+        for complaint in _complaints(self):
+            raise SettingsError(complaint)
+
+    @property
+    def depth(self) -> int:
+        """Recurrent layers: `layers`, but two at least where the second is what makes the network."""
+        return max(2, self.layers) if self.cell == "depth-gated-lstm" else self.layers
 
     def fit(self, train: Windows, validation: Windows):
         """Train one network for each member; returns an `app.forecasters.recurrent.FittedNetwork`.
@@ -64,3 +99,49 @@ class Network:
         from app.forecasters.recurrent import train_network  # Keras starts here and nowhere earlier
 
         return train_network(self, train, validation)
+
+
+def cudnn_path(network: Network) -> str | None:
+    """Why a network does not run on cuDNN's recurrent kernels, and what that costs; None where it does.
+
+    Keras's LSTM and GRU hand all rows of a sequence to one kernel when a GPU is present. Everything
+    else is a loop of small operations, one turn a row.
+    """
+    if network.cell in WITHOUT_RECURRENCE:
+        return f"network.cell {network.cell!r} has no recurrence: nothing is lost"
+    cost = "a loop over the rows takes the place of one kernel, and a GPU will hardly be used"
+    if network.cell not in ON_CUDNN:
+        return f"network.cell {network.cell!r} has no cuDNN kernel: {cost}"
+    if network.recurrent_dropout:
+        return f"network.recurrent_dropout {network.recurrent_dropout} leaves the cuDNN path: {cost}"
+    return None
+
+
+def _complaints(network: Network) -> Iterator[str]:
+    """Settings that do not go together, each as a message."""
+    cell, units, periods = network.cell, network.units, network.periods
+    if cell == "clockwork-rnn":
+        if not periods or min(periods) < 1 or list(periods) != sorted(periods):
+            yield f"network.periods must be sessions from 1, none below the one before it, got {list(periods)}."
+        elif units % len(periods):
+            yield (
+                f"network.units must be a multiple of {len(periods)}, the number of network.periods, got {units}: "
+                "each is the clock of an equal module."
+            )
+    if cell == "transformer" and units % network.heads:
+        yield f"network.units must be a multiple of network.heads {network.heads}, got {units}."
+    if network.clipnorm and network.clipvalue:
+        yield (
+            f"network.clipnorm {network.clipnorm} and network.clipvalue {network.clipvalue} exclude each other. "
+            "Set one of them to 0."
+        )
+    if network.recurrent_dropout and cell not in (*OF_KERAS, *WITHOUT_RECURRENCE):
+        yield (
+            f"network.recurrent_dropout must be 0 with network.cell {cell!r}, got {network.recurrent_dropout}. "
+            f"Use network.dropout, or one of {sorted(OF_KERAS)}."
+        )
+    if network.truncation and cell == "bidirectional-lstm":
+        yield (
+            f"network.truncation must be 0 with network.cell {cell!r}, whose backward pass begins anew in every "
+            f"window, got {network.truncation}."
+        )

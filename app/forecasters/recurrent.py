@@ -1,4 +1,4 @@
-"""Train a recurrent network, forecast with it, save it."""
+"""Train a network, forecast with it, save it."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ import pandas as pd
 from app.dataset.windows import Chunks, Windows
 from app.errors import TrainingError
 from app.forecasters import networks
-from app.forecasters.recipe import Network
+from app.forecasters.recipe import Network, cudnn_path
 from app.schema import LEVELS
 
 log = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ def train_network(recipe: Network, train: Windows, validation: Windows) -> Fitte
     Raises:
         TrainingError: there is nothing to learn from, or no epoch gave a finite validation loss.
     """
+    _announce(recipe)
     recipes = [replace(recipe, seed=recipe.seed + 1000 * number) for number in range(recipe.members)]
     members = [_train(member, train, validation) for member in recipes]
     curves = [curve.assign(member=number) for number, (_, curve) in enumerate(members, start=1)]
@@ -73,9 +74,7 @@ def _train(recipe: Network, train: Windows, validation: Windows) -> tuple[keras.
     model = _untrained(recipe, train, learnt.targets)
     fitter = networks.trainer(model, train.panel.features, learnt.length, learnt.targets.shape[1])
     updates = max(1, min(recipe.updates, len(learnt.ends) // recipe.batch))
-    schedule = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, recipe.epochs * updates)
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay, clipnorm=recipe.clipnorm)
-    fitter.compile(optimizer=optimizer, loss=networks.PinballLoss(), jit_compile=False)
+    fitter.compile(optimizer=_optimizer(recipe, updates), loss=networks.PinballLoss(), jit_compile=False)
     order = np.random.default_rng(recipe.seed)
     best = BestEpoch(recipe.patience)
     rows = []
@@ -89,6 +88,25 @@ def _train(recipe: Network, train: Windows, validation: Windows) -> tuple[keras.
             break
     best.restore(model)
     return model, pd.DataFrame(rows)
+
+
+def _announce(recipe: Network) -> None:
+    """Say what a person would not expect of these settings."""
+    if recipe.depth != recipe.layers:
+        log.info("%s: %d layers, as the first has none below it to be gated to", recipe.cell, recipe.depth)
+    gpu = any(device.startswith(("gpu", "cuda")) for device in keras.distribution.list_devices())
+    reason = cudnn_path(recipe)
+    if gpu and reason:
+        log.warning("cuDNN is not used: %s.", reason)
+
+
+def _optimizer(recipe: Network, updates: int) -> keras.optimizers.Optimizer:
+    """AdamW; `updates` are the gradient steps of an epoch."""
+    rate = recipe.learning_rate
+    if recipe.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, recipe.epochs * updates)
+    clip = {name: getattr(recipe, name) for name in ("clipnorm", "clipvalue") if getattr(recipe, name)}
+    return keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, **clip)
 
 
 class BestEpoch:

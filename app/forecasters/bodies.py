@@ -1,0 +1,101 @@
+"""The layers between the standardised rows and the quantiles, by the name of the cell."""
+
+import keras
+
+from app.forecasters.cells import ClockworkRNNCell, DepthGatedLSTMCell, PeepholeLSTMCell
+from app.forecasters.layers import AttentionPooling, CausalBlock, Framed, Hidden, Positions, Truncated
+
+KERAS_LAYERS = {"simple-rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
+
+
+def body(network, lookback: int) -> list[keras.layers.Layer]:
+    """Layers to be applied one after the other.
+
+    The same layers serve windows and chunks: for a sequence of `length` >= lookback rows the last
+    length - lookback + 1 rows of the answer are what forecasts are made from, each known at its row.
+
+    Args:
+        network: an `app.forecasters.recipe.Network`.
+        lookback: rows a forecast is made from.
+    """
+    if network.cell == "bidirectional-lstm":
+        return [Framed(_bidirectional(network), lookback, name="framed")]
+    if network.cell == "mlp":
+        return [Framed(_feed_forward(network), lookback, name="framed")]
+    if network.cell == "transformer":
+        return _transformer(network, lookback)
+    if network.cell == "attention-lstm":
+        return [*_stack(network, lookback), AttentionPooling(lookback, name="attention")]
+    if network.cell == "depth-gated-lstm":
+        return [*_stack(network, lookback), Hidden(network.units, name="hidden")]
+    return _stack(network, lookback)
+
+
+def _stack(network, lookback: int) -> list[keras.layers.Layer]:
+    """Recurrent layers, each followed by dropout when there is any."""
+    layers = []
+    for number in range(network.depth):
+        layer = _recurrent(network, lookback, number)
+        layers.append(
+            Truncated(layer, network.truncation, name=f"truncated_{number + 1}") if network.truncation else layer
+        )
+        if network.dropout:
+            layers.append(keras.layers.Dropout(network.dropout, seed=network.seed + number))
+    return layers
+
+
+def _recurrent(network, lookback: int, number: int) -> keras.layers.Layer:
+    options = {"return_sequences": True, "return_state": network.truncation > 0, "name": f"recurrent_{number + 1}"}
+    start = {"units": network.units, "recurrent_initializer": network.recurrent_initializer}
+    if network.cell == "clockwork-rnn":
+        cell = ClockworkRNNCell(**start, periods=network.periods, start=lookback - 1, name="cell")
+        return keras.layers.RNN(cell, **options)
+    if network.cell == "peephole-lstm":
+        return keras.layers.RNN(PeepholeLSTMCell(**start, forget_bias=network.forget_bias, name="cell"), **options)
+    if network.cell == "depth-gated-lstm":
+        cell = DepthGatedLSTMCell(**start, below=number > 0, forget_bias=network.forget_bias, name="cell")
+        return keras.layers.RNN(cell, **options)
+    if network.cell in ("simple-rnn", "gru"):
+        layer = KERAS_LAYERS[network.cell]
+        return layer(**start, **options, recurrent_dropout=network.recurrent_dropout, seed=network.seed)
+    return _lstm(network, **options)
+
+
+def _lstm(network, **options) -> keras.layers.LSTM:
+    return keras.layers.LSTM(
+        network.units,
+        recurrent_initializer=network.recurrent_initializer,
+        recurrent_dropout=network.recurrent_dropout,
+        unit_forget_bias=network.forget_bias,
+        seed=network.seed,
+        **options,
+    )
+
+
+def _bidirectional(network) -> keras.Sequential:
+    """Many-to-one: the last state of the pass forwards beside the last (at the oldest row) of that backwards."""
+    layers = []
+    for number in range(network.layers):
+        last = number == network.layers - 1
+        layers.append(keras.layers.Bidirectional(_lstm(network, return_sequences=not last), name=f"both_{number + 1}"))
+        if network.dropout:
+            layers.append(keras.layers.Dropout(network.dropout, seed=network.seed + number))
+    return keras.Sequential(layers, name="bidirectional")
+
+
+def _feed_forward(network) -> keras.Sequential:
+    layers = [keras.layers.Flatten()]
+    for number in range(network.layers):
+        layers.append(keras.layers.Dense(network.units, activation="relu", name=f"dense_{number + 1}"))
+        if network.dropout:
+            layers.append(keras.layers.Dropout(network.dropout, seed=network.seed + number))
+    return keras.Sequential(layers, name="feed_forward")
+
+
+def _transformer(network, lookback: int) -> list[keras.layers.Layer]:
+    blocks = [
+        CausalBlock(network.heads, lookback, network.dropout, network.seed + 2 * number, name=f"block_{number + 1}")
+        for number in range(network.layers)
+    ]
+    embed = keras.layers.Dense(network.units, name="embed")
+    return [embed, Positions(name="positions"), *blocks, keras.layers.LayerNormalization(name="norm")]

@@ -97,7 +97,7 @@ def _spike_reverts(bars: Bars) -> Finding:
     onward = np.append(move.size[1:], np.nan)[: len(move.size)]
     least = np.minimum(np.abs(move.size), np.abs(onward))
     with np.errstate(invalid="ignore"):
-        there_and_back = (move.size * onward < 0) & (np.abs(move.size + onward) <= 0.25 * least)
+        there_and_back = np.abs(move.size + onward) <= 0.25 * least
         rows = np.flatnonzero(there_and_back & (least >= SPIKE))
     close = np.log(bars.column("close")[rows])
     target = close + onward[rows]

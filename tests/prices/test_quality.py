@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.prices.adjust import as_traded, total_returns
@@ -204,6 +204,18 @@ def test_a_crash_in_turmoil_that_does_not_revert_is_kept(fall):
     assert np.isfinite(total_returns(sound(table, inspect(table, today=TODAY)))[1:]).all()
 
 
+@pytest.mark.parametrize("side", [299, 301])
+def test_a_day_that_traded_all_the_way_is_no_spike(side):
+    table = scaled(slice(300, 301), 0.7)
+    table.loc[300, "high"] = calm()["close"][side]
+    assert len(inspect(table, today=TODAY)) == 0
+
+
+@pytest.mark.parametrize(("rows", "rule"), [(260, "unit_switched"), (261, "split_like")])
+def test_another_unit_that_is_kept_for_a_year_counts_as_the_new_one(rows, rule):
+    assert set(inspect(scaled(slice(300, 300 + rows), 0.5), today=TODAY)["rule"]) == {rule}
+
+
 def test_a_rebound_by_half_is_no_spike():
     table = scaled(slice(300, 301), 0.7)
     table = scaled(slice(301, None), 0.85, table)
@@ -333,6 +345,7 @@ def test_a_table_of_unknowns_and_a_constant_one_are_judged():
     assert len(inspect(constant, today=TODAY)) == 0
 
 
+@settings(max_examples=25)
 @given(st.data())
 def test_any_numbers_are_judged_and_what_is_sound_stays_sound(data):
     number = st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from([0.0, 1.0, 1.01, 100.0, -1.0])

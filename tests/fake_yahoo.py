@@ -77,7 +77,7 @@ class Series:
         self.stamps = opening.tz_localize(zone).as_unit("s").asi8.copy()
         if forming:
             self.stamps[-1] += 7200
-        self.splits = bars["split"].to_numpy(dtype=float)
+        self.splits = bars["split"].to_numpy(dtype=float, copy=True)
         since = np.cumprod(np.append(1.0, self.splits[:0:-1]))[::-1]
         self.prices = {name: bars[name].to_numpy(dtype=float) / since for name in ("open", "high", "low", "close")}
         self.volume = bars["volume"].to_numpy(dtype=float) * since

@@ -276,4 +276,4 @@ def _settled(facts: pd.DataFrame, now: pd.Timestamp, calendar: str) -> pd.DataFr
         return facts.iloc[:0]
     blank = dates[~quoted]
     expected = np.isin(dates, sessions(name, blank.min(), blank.max())) if len(blank) else quoted
-    return facts[closed & (quoted | expected) & (dates <= dates[quoted & closed].max())].reset_index(drop=True)
+    return facts[(quoted | expected) & (dates <= dates[quoted & closed].max())].reset_index(drop=True)

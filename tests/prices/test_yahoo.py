@@ -96,6 +96,14 @@ def test_a_split_on_the_day_that_has_not_closed_is_undone_too(yahoo, client):
     assert_facts(client.table("TODAY", MIDDAY), truth[truth["date"] < TODAY])
 
 
+def test_a_split_announced_for_tomorrow_is_not_undone_yet(yahoo, client):
+    truth = bars()
+    truth.loc[truth["date"] == TODAY, ["open", "high", "low", "close", "volume"]] = np.nan
+    served = yahoo.series["ANNOUNCED"] = Series(truth)
+    served.splits = np.append(served.splits[:-1], 2.0)  # listed, while the prices are still those of old shares
+    assert_facts(client.table("ANNOUNCED", "2024-06-13T22:00"), truth[truth["date"] < TODAY])
+
+
 def test_the_bar_that_is_still_forming_is_not_given(yahoo, client):
     yahoo.series["FORMING"] = Series(bars(), forming=True)
     assert client.table("FORMING", MIDDAY)["date"].iloc[-1] == "2024-06-13"
@@ -108,6 +116,12 @@ def test_dates_are_those_of_the_exchange(yahoo, client):
     truth = bars().iloc[: len(dates)].assign(date=dates)
     yahoo.series["7203.T"] = Series(truth, zone="Asia/Tokyo", opens="09:00:00", currency="JPY")
     assert_facts(client.table("7203.T", f"{TODAY}T08:00"), truth)  # two hours after the close in Tokyo
+
+
+def test_what_trades_at_weekends_is_recognised_by_its_dates(yahoo, client):
+    truth = bars().iloc[:100].assign(date=pd.date_range("2024-03-09", periods=100, unit="ns"))  # to Sunday 16 June
+    yahoo.series["BTC-EUR"] = Series(truth, zone="UTC", opens="00:00:00", kind="CRYPTOCURRENCY", currency="EUR")
+    assert client.table("BTC-EUR", "2024-06-16T22:00")["date"].iloc[-1] == "2024-06-15"
 
 
 def test_a_session_without_prices_is_kept_in_the_middle_and_dropped_at_the_end(yahoo, client):
@@ -261,8 +275,14 @@ def test_a_new_process_goes_on_with_the_cookie_and_drops_a_damaged_cache(yahoo, 
     assert_facts(second.table("AGAIN", EVENING), truth)
     assert yahoo.count("fc.yahoo.com") == 0
     assert yahoo.count("range=1d") == 1
-    second.cache = None  # one of its own
-    assert_facts(second.table("AGAIN", EVENING), truth)
-    second.ask("NOSUCH", EVENING)
     second.close()
-    assert (tmp_path / "stderr.txt").read_text() == ""  # yfinance would speak of delisting
+
+
+def test_yfinance_says_nothing_of_its_own(yahoo, yahoo_server, tmp_path):
+    yahoo.series["QUIET"] = Series(bars())
+    yahoo.faults.append(Fault(429, where="getcrumb"))
+    process = Client(yahoo_server, cache=None, stderr=tmp_path / "stderr.txt")
+    process.table("QUIET", EVENING)
+    process.ask("NOSUCH", EVENING)
+    process.close()
+    assert (tmp_path / "stderr.txt").read_text() == ""

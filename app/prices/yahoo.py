@@ -7,6 +7,7 @@ to the present must be known: every request runs to the present, and `stop` is c
 Every failure has a type, and every type one line that says what to do.
 """
 
+import contextlib
 import functools
 import logging
 import random
@@ -198,9 +199,10 @@ def _set_up(cache: Path | None) -> tempfile.TemporaryDirectory | None:
 def _drop_if_damaged(path: Path) -> None:
     """Delete a cache that SQLite cannot read; yfinance would fail on it for ever."""
     try:
-        with sqlite3.connect(path) as connection:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
             sound = connection.execute("PRAGMA quick_check").fetchone() == ("ok",)
-        connection.close()
+    except sqlite3.OperationalError:  # locked by another process, so in use
+        sound = True
     except sqlite3.DatabaseError:
         sound = False
     if not sound:

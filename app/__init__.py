@@ -1,14 +1,14 @@
 """The notebook API: a dozen names, each loaded when first asked for.
 
-    import app
+import app
 
-    settings = app.load_settings()                # sample prices; {"prices": {"symbols": …}} for others
-    prices = app.load_prices(settings)            # checked; what was wrong is in prices.issues
-    windows = app.dataset(settings, prices)       # sequences by index
-    evidence = app.backtest(settings, windows)    # forecasts, scores, verdicts
-    app.train(settings, windows)                  # saved under models/
-    live = app.forecast(settings, prices)         # the newest forecast of every symbol
-    app.price_table(live)                         # … in prices
+settings = app.load_settings()                # sample prices; {"prices": {"symbols": …}} for others
+prices = app.load_prices(settings)            # checked; what was wrong is in prices.issues
+windows = app.dataset(settings, prices)       # sequences by index
+evidence = app.backtest(settings, windows)    # forecasts, scores, verdicts
+app.train(settings, windows)                  # saved under models/
+live = app.forecast(settings, prices)         # the newest forecast of every symbol
+app.price_table(live)                         # … in prices
 """
 
 from importlib import import_module

@@ -86,7 +86,9 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     """The one line for a failed write: a full disk and a closed folder have different ways out."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return StorageError(f"{path}: the disk is full ({error.strerror}). Free some space and run again.")
-    return StorageError(f"{path}: cannot be written ({error.strerror}). Choose another folder with --out or STOCK_HOME.")
+    return StorageError(
+        f"{path}: cannot be written ({error.strerror}). Choose another folder with --out or STOCK_HOME."
+    )
 
 
 def _flush(path: Path) -> None:

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from app.atomic import storage_error
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
-            return _failed(storage_error(error.filename or "disk", error), 9, debug)
+            return _failed(storage_error(Path(str(error.filename or "disk")), error), 9, debug)
         return _failed(f"{type(error).__name__}: {error}. Run again with --debug for the traceback.", 1, debug)
     except Exception as error:
         first = str(error).strip().splitlines()[:1]
@@ -58,7 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> Parser:
     """The whole grammar of the command line."""
-    parser = Parser(prog="python -m app", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(
+        prog="python -m app",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     shared, chosen, models = _shared_options(), _price_options(), _model_options()
     everything = [shared, chosen, models]
@@ -70,14 +76,7 @@ def build_parser() -> Parser:
     _add(commands, "forecast", "the newest forecast of every symbol by the saved models", everything)
     again = _add(commands, "report", "write the report again from the folder of an earlier run", [shared])
     again.add_argument("folder", nargs="?", help="folder of a run (default: the newest)")
-    prices = commands.add_parser("prices", help="import, check or show prices", description="import, check or show prices")
-    actions = prices.add_subparsers(metavar="ACTION", required=True)
-    for name, meaning in (("import", "store the prices of files in the ledger"), ("check", "list what is wrong with prices, by rule")):
-        action = _add(actions, name, meaning, [shared, chosen], command=f"prices_{name}")
-        action.add_argument("place", nargs="?", metavar="PATH", help="the same as --prices PATH")
-    show = _add(actions, "show", "print stored prices", [shared, chosen], command="prices_show")
-    show.add_argument("--adjusted", action="store_true", help="in today's shares, dividends reinvested")
-    show.add_argument("--as-of", default="", metavar="DAY", help="as known on this day")
+    _add_prices(commands, [shared, chosen])
     _add(commands, "doctor", "versions, devices, whether cuDNN will be used, where data live", [shared])
     return parser
 
@@ -89,6 +88,23 @@ def _add(commands, name: str, meaning: str, parents: list, command: str = "") ->
     return made
 
 
+def _add_prices(commands: argparse._SubParsersAction, parents: list[Parser]) -> None:
+    """The commands about prices alone."""
+    prices = commands.add_parser(
+        "prices", help="import, check or show prices", description="import, check or show prices"
+    )
+    actions = prices.add_subparsers(metavar="ACTION", required=True)
+    for name, meaning in (
+        ("import", "store the prices of files in the ledger"),
+        ("check", "list what is wrong with prices, by rule"),
+    ):
+        action = _add(actions, name, meaning, parents, command=f"prices_{name}")
+        action.add_argument("place", nargs="?", metavar="PATH", help="the same as --prices PATH")
+    show = _add(actions, "show", "print stored prices", parents, command="prices_show")
+    show.add_argument("--adjusted", action="store_true", help="in today's shares, dividends reinvested")
+    show.add_argument("--as-of", default="", metavar="DAY", help="as known on this day")
+
+
 def _shared_options() -> Parser:
     options = Parser(add_help=False)
     group = options.add_argument_group("general")
@@ -96,16 +112,24 @@ def _shared_options() -> Parser:
     group.add_argument("--quiet", action="store_true", help="no progress on stderr")
     group.add_argument("--debug", action="store_true", help="show the traceback of an error")
     group.add_argument("--out", help="folder for the results")
-    group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting, as in network.epochs=3")
+    group.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="any setting, as in network.epochs=3"
+    )
     return options
 
 
 def _price_options() -> Parser:
     options = Parser(add_help=False)
     group = options.add_argument_group("prices")
-    group.add_argument("--symbols", nargs="+", metavar="SYMBOL", help="which symbols; without --prices they are asked from Yahoo")
+    group.add_argument(
+        "--symbols", nargs="+", metavar="SYMBOL", help="which symbols; without --prices they are asked from Yahoo"
+    )
     group.add_argument("--prices", metavar="PATH", help="read a CSV or Parquet file, or a folder of them, instead")
-    group.add_argument("--source", choices=["sample", "yahoo", "import"], help="sample (default), yahoo, or import: what `prices import` stored")
+    group.add_argument(
+        "--source",
+        choices=["sample", "yahoo", "import"],
+        help="sample (default), yahoo, or import: what `prices import` stored",
+    )
     group.add_argument("--start", help="first day of prices used, as 1995-01-01")
     group.add_argument("--end", help="last day of prices used")
     group.add_argument("--offline", action="store_true", help="use what the ledger holds, ask nobody")
@@ -152,8 +176,9 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "prices.source": source, "prices.path": path, "prices.symbols": given.get("symbols"),
         "prices.start": given.get("start"), "prices.stop": given.get("end"), "prices.offline": given.get("offline"),
-        "models": given.get("models"), "window.horizons": given.get("horizons"), "window.lookback": given.get("lookback"),
-        "backtest.test_start": given.get("test_start"), "backtest.test_stop": given.get("test_end"), "seed": given.get("seed"),
+        "models": given.get("models"), "seed": given.get("seed"),
+        "window.horizons": given.get("horizons"), "window.lookback": given.get("lookback"),
+        "backtest.test_start": given.get("test_start"), "backtest.test_stop": given.get("test_end"),
     }  # fmt: skip
 
 

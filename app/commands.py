@@ -19,7 +19,6 @@ from app.forecasters import NETWORKS
 from app.prices.adjust import adjusted
 from app.prices.sources import Files
 from app.prices.store import Ledger
-from app.prices.update import unknown_symbols
 from app.report.page import Findings, write_report
 from app.report.pricing import price_table
 from app.report.record import load_findings, save_findings
@@ -81,7 +80,9 @@ def train(settings: Settings, options: Namespace) -> Answer:
     ensure_writable(settings.versions)
     prices = pipeline.load_prices(settings)
     saved = pipeline.train(settings, pipeline.dataset(settings, prices))
-    result = {"versions": [{"id": one.id, "model": one.card["model"], "known_by": one.card["known_by"]} for one in saved]}
+    result = {
+        "versions": [{"id": one.id, "model": one.card["model"], "known_by": one.card["known_by"]} for one in saved]
+    }
     return Answer(result, "\n".join(f"{one.id}: trained on what was known by {one.card['known_by']}" for one in saved))
 
 
@@ -110,9 +111,8 @@ def prices_import(settings: Settings, options: Namespace) -> Answer:
     ensure_writable(settings.data)
     table = Files(Path(settings.prices.path)).table(settings.prices.symbols or None)
     appended = Ledger(settings.ledger).append(table, source="import", version=Path(settings.prices.path).name)
-    return Answer(
-        asdict(appended), f"{table['symbol'].nunique()} symbols: {appended.new} new rows, {appended.revised} revised, {appended.unchanged} known already"
-    )
+    counts = f"{appended.new} new rows, {appended.revised} revised, {appended.unchanged} known already"
+    return Answer(asdict(appended), f"{table['symbol'].nunique()} symbols: {counts}")
 
 
 def prices_check(settings: Settings, options: Namespace) -> Answer:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, ValidationError, field_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource
+from pydantic import ValidationError, field_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.dataset.windows import WindowSpec
 from app.errors import SettingsError
-from app.evaluation.backtest import Plan
+from app.evaluation.backtest import Plan, check_day
 from app.forecasters import check_name
 from app.forecasters.baselines import Ewma, RandomWalk
 from app.forecasters.garch import Garch
@@ -34,9 +34,9 @@ class PriceSettings:
     """Where prices come from.
 
     source: "sample" (embedded), "yahoo", "import" (what `prices import` stored) or "files" (read
-    from `path`, not stored). symbols: none means all the source has. start, stop: ISO dates, empty
-    for all. calendar: an exchange's sessions for every symbol, empty to go by each symbol's suffix.
-    offline: use what is stored, ask nobody.
+    from `path`, not stored). symbols: none means all the source has; Yahoo's are upper case. start,
+    stop: ISO dates, empty for all. calendar: an exchange's sessions for every symbol, empty to go by
+    each symbol's suffix. offline: use what is stored, ask nobody.
     """
 
     source: str = "sample"
@@ -55,18 +55,15 @@ class PriceSettings:
         if (self.source == "files") != bool(self.path):
             raise SettingsError("prices.source 'files' and --prices PATH go together; give both or neither.")
         for name in ("start", "stop"):
-            text = getattr(self, name)
-            try:
-                if text:
-                    dataclasses.replace(Plan(), test_start=text)
-            except SettingsError:
-                raise SettingsError(f"prices.{name} must be a date such as 2014-01-31, got {text!r}.") from None
+            check_day(f"prices.{name}", getattr(self, name))
+        if self.source == "yahoo":
+            object.__setattr__(self, "symbols", tuple(symbol.upper() for symbol in self.symbols))
 
 
 class Settings(BaseSettings):
     """Everything a run can be told, by stage."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
 
     home: Path = PROJECT
     seed: int = 0
@@ -81,7 +78,13 @@ class Settings(BaseSettings):
     network: Network = Network()
 
     @classmethod
-    def settings_customise_sources(cls, settings_cls, init_settings, **_):
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Only what `load_settings` passes: it merges the layers itself, to say which of them is wrong."""
         return (init_settings,)
 

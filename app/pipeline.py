@@ -6,6 +6,7 @@ import logging
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,6 @@ from app.evaluation import metrics, significance
 from app.forecasters import load_fitted, make_recipe, save_fitted
 from app.forecasters.base import Recipe, forecasts_table
 from app.prices.calendar import calendar_for, last_closed_session, sessions
-
 from app.prices.quality import inspect, sound
 from app.prices.sources import Files, Sample, Source, check_symbol
 from app.prices.store import Ledger
@@ -71,7 +71,9 @@ def load_prices(settings: Settings) -> Prices:
     errors = int((issues["severity"] == "error").sum())
     log.info("prices: %d rows of %d symbols, %d left out as unsound", len(raw), raw["symbol"].nunique(), errors)
     if len(kept) == 0:
-        raise DataError("prices: no sound row among those asked for. Check --start and --end; `prices check` lists what is wrong.")
+        raise DataError(
+            "prices: no sound row among those asked for. Check --start and --end; `prices check` lists what is wrong."
+        )
     return Prices(raw, kept, issues)
 
 
@@ -96,7 +98,9 @@ def read_prices(settings: Settings, fetching: bool = True, as_of: str = "") -> p
     ledger = Ledger(settings.ledger)
     held = ledger.symbols(wanted.source)
     if not held:
-        raise SettingsError(f"the ledger holds nothing from {wanted.source!r} yet: run `python -m app fetch` or `prices import` first.")
+        raise SettingsError(
+            f"the ledger holds nothing from {wanted.source!r} yet: run `python -m app fetch` or `prices import` first."
+        )
     unknown_symbols(wanted.symbols, held, f"the ledger's {wanted.source!r}")
     return ledger.prices(wanted.source, wanted.symbols or None, start, stop, as_of=as_of or None)
 
@@ -136,7 +140,7 @@ def train(settings: Settings, windows: Windows) -> list[registry.Version]:
         log.info("training %s on %d windows known by %s", name, len(known), windows.origin.max())
         fitted = recipe.fit(learnt, validation)
         card = _card(name, settings, windows)
-        saved.append(registry.publish(settings.versions, card, lambda folder: save_fitted(name, recipe, fitted, folder)))
+        saved.append(registry.publish(settings.versions, card, partial(save_fitted, name, recipe, fitted)))
     return saved
 
 
@@ -173,7 +177,10 @@ def staleness(settings: Settings, live: pd.DataFrame, now: pd.Timestamp | None =
     if not late:
         return None
     worst = max(late, key=late.__getitem__)
-    return f"STALE: the newest forecast of {len(late)} symbol(s) is behind the market, {worst} by {late[worst]} closed sessions. Fetch again."
+    return (
+        f"STALE: the newest forecast of {len(late)} symbol(s) is behind the market, "
+        f"{worst} by {late[worst]} closed sessions. Fetch again."
+    )
 
 
 def library_versions() -> dict[str, str]:
@@ -224,5 +231,7 @@ def _source(settings: Settings) -> Source:
     if settings.prices.source == "yahoo":
         from app.prices.yahoo import Yahoo  # yfinance takes a second to load: only when Yahoo is asked
 
-        return Yahoo(cache=settings.data / "yahoo-cache")
-    raise SettingsError(f"nothing to fetch from {settings.prices.source!r}: use --source sample or --symbols with Yahoo.")
+        return Yahoo(cache=settings.data / "yahoo-cache", calendar=settings.prices.calendar)
+    raise SettingsError(
+        f"nothing to fetch from {settings.prices.source!r}: use --source sample or --symbols with Yahoo."
+    )

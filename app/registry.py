@@ -73,7 +73,9 @@ def verified(version: Version) -> Version:
     for name, digest in version.card["sha256"].items():
         path = version.folder / name
         if not path.exists() or _digest(path) != digest:
-            raise DamageError(f"{version.id}/{name} is missing or is not what was saved. Train again: `python -m app train`.")
+            raise DamageError(
+                f"{version.id}/{name} is missing or is not what was saved. Train again: `python -m app train`."
+            )
     return version
 
 
@@ -87,7 +89,9 @@ def _card(folder: Path) -> Mapping[str, Any]:
     try:
         return json.loads((folder / "card.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DamageError(f"{folder.name}/card.json cannot be read ({error}). Move the folder away and train again.") from None
+        raise DamageError(
+            f"{folder.name}/card.json cannot be read ({error}). Move the folder away and train again."
+        ) from None
 
 
 def _digest(path: Path) -> str:

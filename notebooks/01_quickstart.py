@@ -44,8 +44,8 @@ prices.issues.groupby(["severity", "rule"]).size()
 # %% [markdown]
 # ## Sequences
 #
-# A window is 60 sessions of features that end at an *origin*, the last session whose close is known. Its targets are the
-# log returns 1, 5 and 20 sessions later. Windows are selected by what was known when, never by position.
+# A window is 60 sessions of features that end at an *origin*, the last session whose close is known. Its targets are
+# the log returns 1, 5 and 20 sessions later. Windows are selected by what was known when, never by position.
 
 # %%
 windows = app.dataset(settings, prices)
@@ -56,11 +56,13 @@ print("newest origin", newest.origin[0], "forecasts", newest.date[0])
 # %% [markdown]
 # ## Evidence
 #
-# Walk forward: each model is fitted on what was known before the test year, then forecasts it. Same rows for every model.
+# Walk forward: each model is fitted on what was known before the test year, then forecasts it, all on the same rows.
 
 # %%
 evidence = app.backtest(settings, windows)
-evidence.scores.set_index(["horizon", "model"])[["crps", "mae", "direction", "coverage_80", "days"]].round(4).sort_index()
+evidence.scores.set_index(["horizon", "model"])[["crps", "mae", "direction", "coverage_80", "days"]].round(
+    4
+).sort_index()
 
 # %%
 for verdict in evidence.verdicts:
@@ -77,5 +79,5 @@ live = app.forecast(settings, prices)
 app.price_table(live[live["model"] == "lstm"])
 
 # %% [markdown]
-# One year of two indices is a short test: read the interval and the p-value before the number, and expect the median to be
-# no better than the last price. What a network can add is the width of the fan.
+# One year of two indices is a short test: read the interval and the p-value before the number, and expect the median
+# to be no better than the last price. What a network can add is the width of the fan.

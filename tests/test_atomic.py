@@ -80,7 +80,9 @@ while True:
 def test_killed_at_random_moments_the_file_is_whole_and_not_older_than_acknowledged(tmp_path):
     path = tmp_path / "note.txt"
     for attempt in range(20):
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
         for _ in range(attempt + 1):
             acknowledged = int(writer.stdout.readline())
         os.kill(writer.pid, signal.SIGKILL)

@@ -35,11 +35,26 @@ def everything_in(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-QUICK = ["--lookback", "10", "--horizons", "1", "5", "--set", "backtest.validation=30", "--set", "backtest.folds=1", "--quiet"]
+QUICK = [
+    "--lookback",
+    "10",
+    "--horizons",
+    "1",
+    "5",
+    "--set",
+    "backtest.validation=30",
+    "--set",
+    "backtest.folds=1",
+    "--quiet",
+]
 
 
 def test_help_loads_neither_tensorflow_nor_pandas():
-    code = "import sys; from app.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass\nprint([name for name in ('tensorflow', 'keras', 'pandas', 'pydantic', 'sklearn', 'arch') if name in sys.modules])"
+    code = (
+        "import sys; from app.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print([name for name in ('tensorflow', 'keras', 'pandas', 'pydantic', 'sklearn') if name in sys.modules])"
+    )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert answer.stdout.strip().endswith("[]")
     for command in ("run", "fetch", "backtest", "train", "forecast", "report", "prices", "doctor"):
@@ -89,7 +104,11 @@ def test_commands_that_do_not_train_leave_tensorflow_alone(home, file):
         (["backtest", "--prices", "EMPTY"], 4, "empty"),
         (["backtest", "--prices", "NOCLOSE"], 4, "close"),
         (["backtest", "--prices", "FILE", "--out", "FILE/results"], 9, "cannot be written"),
-        (["forecast", "--prices", "FILE", "--models", "ewma"], 2, "no saved ewma yet: run `python -m app train --models ewma` first"),
+        (
+            ["forecast", "--prices", "FILE", "--models", "ewma"],
+            2,
+            "no saved ewma yet: run `python -m app train --models ewma` first",
+        ),
         (["forecast", "--source", "import"], 2, "the ledger holds nothing from 'import' yet"),
         (["report"], 4, "run `python -m app run` first"),
         (["report", "."], 2, "holds no findings of a run"),
@@ -97,10 +116,17 @@ def test_commands_that_do_not_train_leave_tensorflow_alone(home, file):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_mistake_is_one_clear_line_with_its_exit_code_and_changes_nothing(arguments, code, words, home, file, tmp_path, capsys):
+def test_a_mistake_is_one_clear_line_with_its_exit_code_and_changes_nothing(
+    arguments, code, words, home, file, tmp_path, capsys
+):
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "noclose.csv").write_text("symbol,date,open\nA,2024-01-02,1\n")
-    places = {"FILE": file, "FILE/results": f"{file}/results", "EMPTY": str(tmp_path / "empty.csv"), "NOCLOSE": str(tmp_path / "noclose.csv")}
+    places = {
+        "FILE": file,
+        "FILE/results": f"{file}/results",
+        "EMPTY": str(tmp_path / "empty.csv"),
+        "NOCLOSE": str(tmp_path / "noclose.csv"),
+    }
     given = [places.get(word, word) for word in arguments]
     before = everything_in(home)
     assert main([*given, "--quiet"] if given else []) == code
@@ -124,7 +150,10 @@ def test_an_unknown_symbol_leaves_the_ledger_as_it_was(home, capsys):
 
 def test_backtest_writes_the_table_the_scores_and_a_verdict_that_agree(home, file, tmp_path, capsys):
     out = tmp_path / "results"
-    assert main(["backtest", "--prices", file, "--models", "random-walk", "ewma", "--out", str(out), "--json", *QUICK]) == 0
+    assert (
+        main(["backtest", "--prices", file, "--models", "random-walk", "ewma", "--out", str(out), "--json", *QUICK])
+        == 0
+    )
     answer = json.loads(capsys.readouterr().out)
     table = pd.read_parquet(out / "forecasts.parquet")
     scores = pd.read_csv(out / "scores.csv")
@@ -161,7 +190,25 @@ def test_imported_prices_can_be_shown_and_used(home, file, capsys):
     assert "2 symbols: 600 new rows" in capsys.readouterr().out
     assert main(["prices", "import", file, "--quiet"]) == 0
     assert "0 new rows" in capsys.readouterr().out
-    assert main(["prices", "show", "--source", "import", "--symbols", "UP", "--start", "2024-01-02", "--end", "2024-01-04", "--json", "--quiet"]) == 0
+    assert (
+        main(
+            [
+                "prices",
+                "show",
+                "--source",
+                "import",
+                "--symbols",
+                "UP",
+                "--start",
+                "2024-01-02",
+                "--end",
+                "2024-01-04",
+                "--json",
+                "--quiet",
+            ]
+        )
+        == 0
+    )
     rows = json.loads(capsys.readouterr().out)["prices"]
     assert [row["close"] for row in rows] == [101, 102, 103]
     assert main(["backtest", "--source", "import", "--symbols", "UP", "--models", "random-walk", "ewma", *QUICK]) == 0

@@ -65,7 +65,9 @@ def test_what_is_not_allowed_is_said_in_one_line(home, flags, message):
 
 def test_a_mistake_in_the_file_names_the_file(home):
     (home / "settings.toml").write_text("[window]\nlookbak = 30\n")
-    with pytest.raises(SettingsError, match=r"settings.toml: unknown setting window.lookbak; did you mean 'lookback'\?"):
+    with pytest.raises(
+        SettingsError, match=r"settings.toml: unknown setting window.lookbak; did you mean 'lookback'\?"
+    ):
         load_settings()
     (home / "settings.toml").write_text("[window\n")
     with pytest.raises(SettingsError, match=r"settings.toml: not readable as TOML"):
@@ -78,7 +80,7 @@ def test_a_mistake_in_a_variable_names_the_variable(home, monkeypatch):
         load_settings()
     monkeypatch.delenv("STOCK_NETWORX__EPOCHS")
     monkeypatch.setenv("STOCK_NETWORK__EPOX", "3")
-    with pytest.raises(SettingsError, match="unknown setting network.epox"):
+    with pytest.raises(SettingsError, match=r"unknown setting network\.epox"):
         load_settings()
 
 

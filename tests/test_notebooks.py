@@ -21,14 +21,17 @@ def test_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
     monkeypatch.setenv("STOCK_HOME", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     notebook = jupytext.read(path)
-    nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    nbclient.NotebookClient(
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+    ).execute()
     assert any(cell.get("outputs") for cell in notebook.cells)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_committed_ipynb_says_the_same_as_the_py(path):
     ours, paired = (
-        [(cell.cell_type, cell.source) for cell in jupytext.read(place).cells] for place in (path, path.with_suffix(".ipynb"))
+        [(cell.cell_type, cell.source) for cell in jupytext.read(place).cells]
+        for place in (path, path.with_suffix(".ipynb"))
     )
     assert ours == paired
 

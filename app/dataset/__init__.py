@@ -51,9 +51,13 @@ def _needed(spec: WindowSpec) -> int:
 def _report_short(short: list[str], spec: WindowSpec, enough: bool) -> None:
     """Say which symbols are too short, or refuse when there are no others."""
     more = f" and {len(short) - 5} more symbols" if len(short) > 5 else ""
-    reason = f"window.lookback {spec.lookback} + horizon {spec.horizons[-1]} + {WARM_UP} to warm up need {_needed(spec)}"
+    reason = (
+        f"window.lookback {spec.lookback} + horizon {spec.horizons[-1]} + {WARM_UP} to warm up need {_needed(spec)}"
+    )
     if not enough:
-        raise DataError(f"{'; '.join(short[:5])}{more}, but {reason}. Fetch more history, or shorten --lookback or --horizons.")
+        raise DataError(
+            f"{'; '.join(short[:5])}{more}, but {reason}. Fetch more history, or shorten --lookback or --horizons."
+        )
     log.warning("left out: %s%s; %s", "; ".join(short[:5]), more, reason)
 
 

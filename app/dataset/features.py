@@ -100,18 +100,26 @@ def _volume(known: pd.DataFrame) -> np.ndarray:
     return np.nan_to_num(np.log(volume / usual).to_numpy())
 
 
+def _volatility(decay: float) -> Callable[[pd.DataFrame], np.ndarray]:
+    return lambda known: _log_ratio(ewma_volatility(known["returns"].to_numpy(), decay), known["volatility"])
+
+
+def _range(decay: float) -> Callable[[pd.DataFrame], np.ndarray]:
+    return lambda known: _log_ratio(_range_volatility(known, decay), known["volatility"])
+
+
 FEATURES = (
     Feature("up", "last return over volatility, where positive", lambda k: np.fmax(k["returns"], 0) / k["volatility"]),
-    Feature("down", "last return over volatility, where negative", lambda k: np.fmin(k["returns"], 0) / k["volatility"]),
+    Feature("down", "the same where negative", lambda k: np.fmin(k["returns"], 0) / k["volatility"]),
     Feature("range", "log true range over volatility", lambda k: _log_ratio(k["true_range"], k["volatility"])),
-    Feature("fast", "log of fast over usual volatility", lambda k: _log_ratio(ewma_volatility(k["returns"], FAST), k["volatility"])),
-    Feature("slow", "log of slow over usual volatility", lambda k: _log_ratio(ewma_volatility(k["returns"], SLOW), k["volatility"])),
-    Feature("range_fast", "log of fast range volatility over volatility", lambda k: _log_ratio(_range_volatility(k, FAST), k["volatility"])),
-    Feature("range_usual", "log of range volatility over volatility", lambda k: _log_ratio(_range_volatility(k, DECAY), k["volatility"])),
-    Feature("range_slow", "log of slow range volatility over volatility", lambda k: _log_ratio(_range_volatility(k, SLOW), k["volatility"])),
+    Feature("fast", "log of fast over usual volatility", _volatility(FAST)),
+    Feature("slow", "log of slow over usual volatility", _volatility(SLOW)),
+    Feature("range_fast", "log of fast range volatility over volatility", _range(FAST)),
+    Feature("range_usual", "log of usual range volatility over volatility", _range(DECAY)),
+    Feature("range_slow", "log of slow range volatility over volatility", _range(SLOW)),
     Feature("volume", "log volume over its mean of 60 sessions", _volume),
     Feature("days_to_next", "log of the calendar days to the next session", lambda k: np.log(k["days_to_next"])),
-)  # fmt: skip
+)
 """Every feature, in the order of the columns of the feature matrix."""
 
 

@@ -37,7 +37,7 @@ class Plan:
             if not 1 <= getattr(self, name) <= 100_000:
                 raise SettingsError(f"backtest.{name} must be at least 1, got {getattr(self, name)}.")
         for name in ("test_start", "test_stop"):
-            _day(name, getattr(self, name))
+            check_day(f"backtest.{name}", getattr(self, name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,21 +124,26 @@ def _test_range(sessions: np.ndarray, plan: Plan) -> tuple[int, int]:
     """Positions of the first origin tested and of the one after the last."""
     last = len(sessions)
     if plan.test_stop:
-        last = int(np.searchsorted(sessions, _day("test_stop", plan.test_stop), "right"))
+        last = int(np.searchsorted(sessions, np.datetime64(plan.test_stop, "D"), "right"))
     first = max(last - plan.folds * plan.refit, last - len(sessions) // 3, 1)
     if plan.test_start:
-        first = int(np.searchsorted(sessions, _day("test_start", plan.test_start)))
+        first = int(np.searchsorted(sessions, np.datetime64(plan.test_start, "D")))
     if not 0 < first < last:
+        asked = f"backtest.test_start {plan.test_start or 'by default'} to test_stop {plan.test_stop or sessions[-1]}"
         raise DataError(
-            f"backtest.test_start {plan.test_start or 'by default'} to test_stop {plan.test_stop or sessions[-1]} holds no origin "
-            f"with history before it; windows originate from {sessions[0]} to {sessions[-1]}. Choose --test-start between them."
+            f"{asked} holds no origin with history before it; windows originate from {sessions[0]} to {sessions[-1]}. "
+            "Choose --test-start between them."
         )
     return first, last
 
 
-def _day(name: str, text: str) -> np.datetime64 | None:
-    """An ISO date, or None when empty."""
+def check_day(name: str, text: str) -> None:
+    """Refuse what is neither empty nor an ISO date.
+
+    Raises:
+        SettingsError: naming the setting.
+    """
     try:
-        return np.datetime64(text, "D") if text else None
+        np.datetime64(text or "2000-01-01", "D")
     except ValueError:
-        raise SettingsError(f"backtest.{name} must be a date such as 2014-01-31, got {text!r}.") from None
+        raise SettingsError(f"{name} must be a date such as 2014-01-31, got {text!r}.") from None

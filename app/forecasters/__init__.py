@@ -34,7 +34,13 @@ MODELS = {
 }
 """Every model by the name it has on the command line, in settings and in tables, with its meaning."""
 
-_SECTIONS = {"random-walk": "random_walk", "ewma": "ewma", "garch": "garch", "gjr-garch": "garch", "quantile-boosting": "boosting"}
+_SECTIONS = {
+    "random-walk": "random_walk",
+    "ewma": "ewma",
+    "garch": "garch",
+    "gjr-garch": "garch",
+    "quantile-boosting": "boosting",
+}
 
 
 def check_name(name: str) -> str:
@@ -45,7 +51,9 @@ def check_name(name: str) -> str:
     """
     if name not in MODELS:
         near = difflib.get_close_matches(name, MODELS, n=1)
-        raise SettingsError(f"models must be among {list(MODELS)}, got {name!r}{f'; did you mean {near[0]!r}?' if near else '.'}")
+        raise SettingsError(
+            f"models must be among {list(MODELS)}, got {name!r}{f'; did you mean {near[0]!r}?' if near else '.'}"
+        )
     return name
 
 
@@ -72,13 +80,17 @@ def load_fitted(folder: Path) -> "Fitted":
     """What `save_fitted` wrote; only the library of that model is loaded."""
     name = check_name(json.loads((Path(folder) / "recipe.json").read_text())["name"])
     if name in NETWORKS:
-        from app.forecasters.recurrent import FittedNetwork as Loaded
-    elif name == "quantile-boosting":
-        from app.forecasters.tabular import FittedBoosting as Loaded
-    elif name in ("garch", "gjr-garch"):
-        from app.forecasters.garch import FittedGarch as Loaded
-    elif name == "ewma":
-        from app.forecasters.baselines import FittedEwma as Loaded
-    else:
-        from app.forecasters.baselines import FittedRandomWalk as Loaded
-    return Loaded.load(folder)
+        from app.forecasters import recurrent
+
+        return recurrent.FittedNetwork.load(folder)
+    if name == "quantile-boosting":
+        from app.forecasters import tabular
+
+        return tabular.FittedBoosting.load(folder)
+    if name in ("garch", "gjr-garch"):
+        from app.forecasters import garch
+
+        return garch.FittedGarch.load(folder)
+    from app.forecasters import baselines
+
+    return baselines.FittedEwma.load(folder) if name == "ewma" else baselines.FittedRandomWalk.load(folder)

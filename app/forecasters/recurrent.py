@@ -74,16 +74,25 @@ def _train(recipe: Network, train: Windows, validation: Windows) -> tuple[keras.
     model = _untrained(recipe, train, learnt.targets)
     fitter = networks.trainer(model, train.panel.features, learnt.length, learnt.targets.shape[1])
     updates = max(1, min(recipe.updates, len(learnt.ends) // recipe.batch))
-    fitter.compile(optimizer=_optimizer(recipe, updates), loss=networks.PinballLoss(), jit_compile=False)
+    fitter.compile(optimizer=optimizer(recipe, updates), loss=networks.PinballLoss(), jit_compile=False)
     order = np.random.default_rng(recipe.seed)
     best = BestEpoch(recipe.patience)
     rows = []
     for epoch in range(1, recipe.epochs + 1):
         drawn = order.permutation(len(learnt.ends))[: updates * recipe.batch]
-        loss = fitter.fit(learnt.ends[drawn, None], learnt.targets[drawn], batch_size=recipe.batch, epochs=1, shuffle=False, verbose=0).history["loss"][0]
+        loss = fitter.fit(
+            learnt.ends[drawn, None], learnt.targets[drawn], batch_size=recipe.batch, epochs=1, shuffle=False, verbose=0
+        ).history["loss"][0]
         validation_loss = fitter.evaluate(checked.ends[:, None], checked.targets, batch_size=256, verbose=0)
         rows.append({"epoch": epoch, "loss": float(loss), "validation_loss": float(validation_loss)})
-        log.info("%s: epoch %d of at most %d, pinball %.4f, validation %.4f", recipe.cell, epoch, recipe.epochs, loss, validation_loss)
+        log.info(
+            "%s: epoch %d of at most %d, pinball %.4f, validation %.4f",
+            recipe.cell,
+            epoch,
+            recipe.epochs,
+            loss,
+            validation_loss,
+        )
         if best.is_over(model, validation_loss):
             break
     best.restore(model)
@@ -100,7 +109,7 @@ def _announce(recipe: Network) -> None:
         log.warning("cuDNN is not used: %s.", reason)
 
 
-def _optimizer(recipe: Network, updates: int) -> keras.optimizers.Optimizer:
+def optimizer(recipe: Network, updates: int) -> keras.optimizers.Optimizer:
     """AdamW; `updates` are the gradient steps of an epoch."""
     rate = recipe.learning_rate
     if recipe.schedule == "cosine":
@@ -134,7 +143,8 @@ class BestEpoch:
         """
         if self.weights is None:
             raise TrainingError(
-                "training: no epoch gave a finite validation loss. Lower network.learning_rate or network.clipnorm, or check the prices."
+                "training: no epoch gave a finite validation loss. "
+                "Lower network.learning_rate or network.clipnorm, or check the prices."
             )
         model.set_weights(self.weights)
 
@@ -153,7 +163,9 @@ def _chunks(recipe: Network, windows: Windows) -> Chunks:
         if len(chunks.ends):
             return chunks
         steps //= 2
-    raise TrainingError(f"training: {len(windows)} windows, none with a known target. Fetch more history or set an earlier test start.")
+    raise TrainingError(
+        f"training: {len(windows)} windows, none with a known target. Fetch more history or set an earlier test start."
+    )
 
 
 def _untrained(recipe: Network, train: Windows, targets: np.ndarray) -> keras.Model:

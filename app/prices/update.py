@@ -27,7 +27,9 @@ class Updated:
     revised: int
 
 
-def update(ledger: Ledger, source: Source, symbols: Sequence[str], calendar: str = "", version: str = "") -> list[Updated]:
+def update(
+    ledger: Ledger, source: Source, symbols: Sequence[str], calendar: str = "", version: str = ""
+) -> list[Updated]:
     """Fetch every symbol from its tenth-newest stored session on, then append.
 
     A symbol the source does not know stops everything before anything is stored: it is a typing
@@ -53,7 +55,11 @@ def update(ledger: Ledger, source: Source, symbols: Sequence[str], calendar: str
         done.append(Updated(symbol, appended.new, appended.revised))
     if failed:
         first = next(iter(failed.values()))
-        count = f"{len(fetched)} symbol(s) stored, {len(failed)} not ({', '.join(list(failed)[:10])}): " if len(symbols) > 1 else ""
+        count = (
+            f"{len(fetched)} symbol(s) stored, {len(failed)} not ({', '.join(list(failed)[:10])}): "
+            if len(symbols) > 1
+            else ""
+        )
         raise SourceError(f"{count}{first}")
     return done
 
@@ -66,7 +72,9 @@ def unknown_symbols(symbols: Sequence[str], held: Sequence[str], place: str) -> 
     """
     missing = [symbol for symbol in symbols if symbol not in set(held)]
     if missing:
-        raise SettingsError(f"{place} holds no {', '.join(missing)}; it holds {list(held)[:10]}{' …' if len(held) > 10 else ''}.")
+        raise SettingsError(
+            f"{place} holds no {', '.join(missing)}; it holds {list(held)[:10]}{' …' if len(held) > 10 else ''}."
+        )
 
 
 def _overlap_start(newest: np.datetime64 | None, calendar: str) -> np.datetime64 | None:

@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,11 +21,9 @@ SHEETS = ("scores", "coverage")
 def save_findings(findings: Findings, folder: Path) -> None:
     """Write forecasts.parquet, scores.csv, verdict.json and the rest of the findings into `folder`."""
     for name in TABLES:
-        table = getattr(findings, name)
-        publish_file(folder / f"{name}.parquet", lambda path, table=table: table.to_parquet(path, index=False))
+        publish_file(folder / f"{name}.parquet", partial(getattr(findings, name).to_parquet, index=False))
     for name in SHEETS:
-        table = getattr(findings, name)
-        publish_file(folder / f"{name}.csv", lambda path, table=table: table.to_csv(path, index=False))
+        publish_file(folder / f"{name}.csv", partial(getattr(findings, name).to_csv, index=False))
     curves = [curve.assign(network=name) for name, curve in findings.curves.items()]
     if curves:
         publish_file(folder / "curves.csv", lambda path: pd.concat(curves).to_csv(path, index=False))
@@ -56,8 +56,9 @@ def load_findings(folder: Path) -> Findings:
 
 def _verdicts(path: Path) -> list[Verdict]:
     rows = json.loads(path.read_text(encoding="utf-8"))["verdicts"]
-    given = {field.name for field in fields(Verdict)}
-    return [Verdict(**{name: np.nan if row[name] is None else row[name] for name in given}) for row in rows]
+    given = [field.name for field in fields(Verdict)]
+    known: list[dict[str, Any]] = [{name: np.nan if row[name] is None else row[name] for name in given} for row in rows]
+    return [Verdict(**row) for row in known]
 
 
 def _curves(path: Path) -> dict[str, pd.DataFrame]:

@@ -51,13 +51,15 @@ def test_a_split_is_no_event(one):
 
 def test_volatility_agrees_with_the_recursion_written_as_a_loop(one):
     returns = known(one)["returns"].to_numpy()
-    np.testing.assert_allclose(ewma_volatility(returns, 0.94)[1:], slow_ewma_volatility(returns[1:], 0.94, WARM_UP), rtol=1e-12)
+    np.testing.assert_allclose(
+        ewma_volatility(returns, 0.94)[1:], slow_ewma_volatility(returns[1:], 0.94, WARM_UP), rtol=1e-12
+    )
 
 
 def test_volatility_of_a_constant_move_is_that_move():
     returns = np.r_[np.nan, np.full(100, 0.02)]
     volatility = ewma_volatility(returns, 0.94)
-    assert np.isnan(volatility[: WARM_UP]).all()
+    assert np.isnan(volatility[:WARM_UP]).all()
     np.testing.assert_allclose(volatility[WARM_UP:], 0.02)
 
 

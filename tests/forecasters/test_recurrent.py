@@ -83,7 +83,9 @@ def test_a_forecast_knows_nothing_of_the_future(fitted, prices, windows, change)
         altered = prices[~later]
     else:
         altered = prices.copy()
-        altered.loc[later, ["open", "high", "low", "close"]] *= np.random.default_rng(5).uniform(0.5, 2, (later.sum(), 1))
+        altered.loc[later, ["open", "high", "low", "close"]] *= np.random.default_rng(5).uniform(
+            0.5, 2, (later.sum(), 1)
+        )
     then, now = (make_windows(table, SPEC, "24/5").originating(day, day + 1) for table in (prices, altered))
     np.testing.assert_allclose(fitted.predict(now), fitted.predict(then), rtol=1e-6)
 
@@ -127,7 +129,10 @@ def test_every_step_supervision_and_many_to_one_are_one_network(windows, fitted)
     trainer = networks.trainer(model, windows.panel.features, length=12, steps=1)
     ends = windows.ends[:40]
     np.testing.assert_allclose(
-        trainer.predict_on_batch(ends[:, None])[:, 0], model.predict_on_batch(windows.gather()[:40]), rtol=1e-5, atol=1e-6
+        trainer.predict_on_batch(ends[:, None])[:, 0],
+        model.predict_on_batch(windows.gather()[:40]),
+        rtol=1e-5,
+        atol=1e-6,
     )
 
 
@@ -193,7 +198,9 @@ def test_weights_that_are_not_finite_are_never_best():
 
 def test_training_that_explodes_is_refused(windows):
     train, validation, _ = parts(windows)
-    poisoned = dataclasses.replace(train.panel, features=np.where(np.arange(10) == 3, np.float32(3e38), train.panel.features))
+    poisoned = dataclasses.replace(
+        train.panel, features=np.where(np.arange(10) == 3, np.float32(3e38), train.panel.features)
+    )
     with np.errstate(all="ignore"), pytest.raises(TrainingError, match="no epoch gave a finite"):
         SMALL.fit(Windows(poisoned, train.ends), Windows(poisoned, validation.ends))
 

@@ -35,18 +35,7 @@ def everything_in(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-QUICK = [
-    "--lookback",
-    "10",
-    "--horizons",
-    "1",
-    "5",
-    "--set",
-    "backtest.validation=30",
-    "--set",
-    "backtest.folds=1",
-    "--quiet",
-]
+QUICK = "--lookback 10 --horizons 1 5 --set backtest.validation=30 --set backtest.folds=1 --quiet".split()
 
 
 def test_help_loads_neither_tensorflow_nor_pandas():
@@ -150,10 +139,8 @@ def test_an_unknown_symbol_leaves_the_ledger_as_it_was(home, capsys):
 
 def test_backtest_writes_the_table_the_scores_and_a_verdict_that_agree(home, file, tmp_path, capsys):
     out = tmp_path / "results"
-    assert (
-        main(["backtest", "--prices", file, "--models", "random-walk", "ewma", "--out", str(out), "--json", *QUICK])
-        == 0
-    )
+    models = ["--models", "random-walk", "ewma"]
+    assert main(["backtest", "--prices", file, *models, "--out", str(out), "--json", *QUICK]) == 0
     answer = json.loads(capsys.readouterr().out)
     table = pd.read_parquet(out / "forecasts.parquet")
     scores = pd.read_csv(out / "scores.csv")
@@ -190,25 +177,8 @@ def test_imported_prices_can_be_shown_and_used(home, file, capsys):
     assert "2 symbols: 600 new rows" in capsys.readouterr().out
     assert main(["prices", "import", file, "--quiet"]) == 0
     assert "0 new rows" in capsys.readouterr().out
-    assert (
-        main(
-            [
-                "prices",
-                "show",
-                "--source",
-                "import",
-                "--symbols",
-                "UP",
-                "--start",
-                "2024-01-02",
-                "--end",
-                "2024-01-04",
-                "--json",
-                "--quiet",
-            ]
-        )
-        == 0
-    )
+    show = "prices show --source import --symbols UP --start 2024-01-02 --end 2024-01-04 --json --quiet"
+    assert main(show.split()) == 0
     rows = json.loads(capsys.readouterr().out)["prices"]
     assert [row["close"] for row in rows] == [101, 102, 103]
     assert main(["backtest", "--source", "import", "--symbols", "UP", "--models", "random-walk", "ewma", *QUICK]) == 0

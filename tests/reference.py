@@ -194,3 +194,158 @@ def garch_quantiles(variance, dynamics, sessions, levels, paths, seed):
         total += mean + residual
         now = omega + (alpha + gamma * (residual < 0)) * residual**2 + beta * now
     return np.quantile(total, levels)
+
+
+# --- forecasters: app/forecasters/cells.py, layers.py and bodies.py. One sequence at a time, (rows, columns).
+
+
+def logistic(z):
+    """s(z)."""
+    return 1 / (1 + np.exp(-z))
+
+
+def simple_rnn(x, kernel, recurrent, bias):
+    """(rows, units) states."""
+    return clockwork_rnn(x, kernel, recurrent, bias, periods=[1] * len(bias), start=0)
+
+
+def lstm(x, kernel, recurrent, bias):
+    """(rows, units) states; the gates stand side by side as i, f, c, o."""
+    return peephole_lstm(x, kernel, recurrent, np.zeros((3, len(recurrent))), bias)
+
+
+def gru(x, kernel, recurrent, bias):
+    """(rows, units) states; gates z, r, candidate; two biases, as Keras has them for cuDNN's sake."""
+    units = len(recurrent)
+    h, answer = np.zeros(units), []
+    for row in x:
+        of_x, of_h = row @ kernel + bias[0], h @ recurrent + bias[1]
+        z = logistic(of_x[:units] + of_h[:units])
+        r = logistic(of_x[units : 2 * units] + of_h[units : 2 * units])
+        h = z * h + (1 - z) * np.tanh(of_x[2 * units :] + r * of_h[2 * units :])
+        answer.append(h)
+    return np.array(answer)
+
+
+def peephole_lstm(x, kernel, recurrent, peephole, bias):
+    """Gers, Schraudolph & Schmidhuber (2002), a gate at a time."""
+    units = len(recurrent)
+    h, c, answer = np.zeros(units), np.zeros(units), []
+    for row in x:
+        i, f, g, o = ((row @ kernel + h @ recurrent + bias)[k * units : (k + 1) * units] for k in range(4))
+        i, f = logistic(i + peephole[0] * c), logistic(f + peephole[1] * c)
+        c = f * c + i * np.tanh(g)
+        h = logistic(o + peephole[2] * c) * np.tanh(c)
+        answer.append(h)
+    return np.array(answer)
+
+
+def depth_gated_lstm(x, first, second):
+    """Two layers, row by row as Yao et al. (2015) write them: both layers of a row, then the next row.
+
+    first: kernel, recurrent, bias; second: the same, then depth_kernel, depth_peephole, depth_bias.
+    """
+    units = len(first[1])
+    h1, c1, h2, c2 = (np.zeros(units) for _ in range(4))
+    answer = []
+    for row in x:
+        h1, c1 = _lstm_step(row, h1, c1, *first[:3], fed=0.0)
+        depth_kernel, (w_old, w_below), depth_bias = second[3:]
+        d = logistic(h1 @ depth_kernel + w_old * c2 + w_below * c1 + depth_bias)
+        h2, c2 = _lstm_step(h1, h2, c2, *second[:3], fed=d * c1)
+        answer.append(h2)
+    return np.array(answer)
+
+
+def _lstm_step(x, h, c, kernel, recurrent, bias, fed):
+    units = len(h)
+    i, f, g, o = ((x @ kernel + h @ recurrent + bias)[k * units : (k + 1) * units] for k in range(4))
+    c = fed + logistic(f) * c + logistic(i) * np.tanh(g)
+    return logistic(o) * np.tanh(c), c
+
+
+def clockwork_rnn(x, kernel, recurrent, bias, periods, start):
+    """Koutník et al. (2014), unit by unit and weight by weight."""
+    units = len(bias)
+    period = [periods[unit * len(periods) // units] for unit in range(units)]
+    h, answer = [0.0] * units, []
+    for t, row in enumerate(x):
+        new = list(h)
+        for unit in range(units):
+            if (t - start) % period[unit] != 0:
+                continue
+            z = bias[unit] + sum(row[k] * kernel[k, unit] for k in range(len(row)))
+            for other in range(units):
+                if period[other] >= period[unit]:
+                    z += h[other] * recurrent[other, unit]
+            new[unit] = math.tanh(z)
+        h = new
+        answer.append(h)
+    return np.array(answer)
+
+
+def attention_pooling(states, kernel, bias, query, lookback):
+    """Feng et al. (2019): for each row with a whole window, its state beside the attended mean of the window."""
+    answer = []
+    for end in range(lookback - 1, len(states)):
+        window = states[end - lookback + 1 : end + 1]
+        weights = [math.exp((np.tanh(h @ kernel + bias) @ query).item()) for h in window]
+        mean = sum(w * h for w, h in zip(weights, window, strict=True)) / sum(weights)
+        answer.append(np.concatenate([states[end], mean]))
+    return np.array(answer)
+
+
+def bidirectional_lstm(x, forwards, backwards, lookback):
+    """For each row with a whole window: the last states of an LSTM over it and of one over it reversed."""
+    answer = []
+    for end in range(lookback - 1, len(x)):
+        window = x[end - lookback + 1 : end + 1]
+        answer.append(np.concatenate([lstm(window, *forwards)[-1], lstm(window[::-1], *backwards)[-1]]))
+    return np.array(answer)
+
+
+def feed_forward(x, kernel, bias, lookback):
+    """For each row with a whole window: a layer of rectified units on its numbers, oldest row first."""
+    return np.array(
+        [np.maximum(x[end - lookback + 1 : end + 1].ravel() @ kernel + bias, 0) for end in range(lookback - 1, len(x))]
+    )
+
+
+def positions(rows, units):
+    """Sines and cosines of Vaswani et al. (2017), section 3.5."""
+    answer = np.zeros((rows, units))
+    for t in range(rows):
+        for column in range(units):
+            angle = t / 10000 ** (2 * (column // 2) / units)
+            answer[t, column] = math.cos(angle) if column % 2 else math.sin(angle)
+    return answer
+
+
+def causal_block(x, weights, lookback):
+    """A pre-norm transformer block, a row and a head at a time.
+
+    weights: norm_1, norm_2 (scale, shift); query, key, value (kernel (units, heads, width), bias);
+    output (kernel (heads, width, units), bias); widen, narrow (kernel, bias).
+    """
+    normed = np.array([_layer_norm(row, *weights["norm_1"]) for row in x])
+    heads, width = weights["query"][0].shape[1:]
+    answer = []
+    for t in range(len(x)):
+        attended = weights["output"][1].copy()
+        for head in range(heads):
+            query, key, value = (
+                normed @ kernel[:, head] + bias[head]
+                for kernel, bias in (weights[k] for k in ("query", "key", "value"))
+            )
+            seen = range(max(0, t - lookback + 1), t + 1)
+            scores = [math.exp(query[t] @ key[s] / math.sqrt(width)) for s in seen]
+            mixed = sum(score * value[s] for score, s in zip(scores, seen, strict=True)) / sum(scores)
+            attended = attended + mixed @ weights["output"][0][head]
+        y = x[t] + attended
+        wide = np.maximum(_layer_norm(y, *weights["norm_2"]) @ weights["widen"][0] + weights["widen"][1], 0)
+        answer.append(y + wide @ weights["narrow"][0] + weights["narrow"][1])
+    return np.array(answer)
+
+
+def _layer_norm(row, scale, shift):
+    return (row - row.mean()) / math.sqrt(row.var() + 1e-3) * scale + shift

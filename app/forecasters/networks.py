@@ -35,7 +35,9 @@ class QuantileHead(keras.layers.Layer):
         super().__init__(**kwargs)
         self.start = np.asarray(start, "float32")
         if self.start.ndim != 2 or self.start.shape[1] % 2 == 0 or (np.diff(self.start) <= 0).any():
-            raise SettingsError(f"start must be (horizons, odd number of levels) and rise, got shape {self.start.shape}.")
+            raise SettingsError(
+                f"start must be (horizons, odd number of levels) and rise, got shape {self.start.shape}."
+            )
         self.middle = self.start.shape[1] // 2
 
     def build(self, input_shape):
@@ -126,7 +128,9 @@ class Gather(keras.layers.Layer):
         return {**super().get_config(), "length": self.length}
 
 
-def forecaster(network, inputs: tuple[int, int], mean: np.ndarray, variance: np.ndarray, start: np.ndarray) -> keras.Model:
+def forecaster(
+    network, inputs: tuple[int, int], mean: np.ndarray, variance: np.ndarray, start: np.ndarray
+) -> keras.Model:
     """The many-to-one network that is saved and forecasts.
 
     Args:
@@ -144,7 +148,9 @@ def forecaster(network, inputs: tuple[int, int], mean: np.ndarray, variance: np.
         state = layer(state)
     last = LastSteps(1, name="last")(state)
     quantiles = QuantileHead(start, name="quantiles")(last)
-    return keras.Model(rows, keras.layers.Reshape(np.shape(start), name="forecast")(quantiles), name=network.cell.replace("-", "_"))
+    return keras.Model(
+        rows, keras.layers.Reshape(np.shape(start), name="forecast")(quantiles), name=network.cell.replace("-", "_")
+    )
 
 
 def trainer(model: keras.Model, panel: np.ndarray, length: int, steps: int) -> keras.Model:

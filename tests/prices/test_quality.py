@@ -186,7 +186,56 @@ def test_a_listed_split_and_a_paid_dividend_are_no_issue():
     split = scaled(slice(300, None), 0.1)
     split.loc[300, "split"] = 10.0
     assert len(inspect(split, today=TODAY)) == 0
-    assert len(inspect(paying([300], 0.45, 0.45), today=TODAY)) == 0
+    assert len(inspect(paying([300], 0.5, 0.5), today=TODAY)) == 0
+
+
+def test_prices_that_halve_overnight_and_then_trade_wildly_are_believed():
+    table = scaled(slice(300, None), 0.5)
+    table.loc[300, ["high", "low"]] = table.loc[300, "close"] * np.array([1.04, 0.98])
+    assert len(inspect(table, today=TODAY)) == 0
+
+
+def test_a_step_in_one_symbol_is_not_undone_by_one_in_the_next():
+    both = pd.concat([scaled(slice(650, None), 0.5, calm(symbol="A")), scaled(slice(40, None), 2, calm(symbol="B"))])
+    assert inspect(both, today=TODAY)["rule"].tolist() == ["split_like", "split_like"]
+
+
+def test_rows_that_contradict_each_other_are_not_also_called_copies():
+    issues = inspect(twice(volume=7.0), today=TODAY)
+    assert issues["severity"].tolist() == ["error", "error"]
+
+
+def test_an_index_that_never_has_a_volume_is_no_issue():
+    assert len(inspect(calm().assign(volume=0.0), today=TODAY)) == 0
+
+
+def test_rows_of_today_are_not_of_the_future():
+    table = calm()
+    assert len(inspect(table, today=table["date"].max())) == 0
+
+
+def test_one_holiday_in_a_short_table_is_an_error():
+    table = moved_date(87, "2018-07-04").iloc[60:100]
+    issues = inspect(table, today=TODAY)
+    assert issues.loc[issues["severity"] == "error", "rule"].tolist() == ["not_a_session"]
+
+
+def test_a_price_that_cannot_move_does_not_refute_a_dividend():
+    table = paying([300], 0.06, 0.0)
+    assert "dividend_not_in_price" in set(inspect(table, today=TODAY)["rule"])
+    assert len(inspect(table.assign(volume=0.0), today=TODAY)) == 0
+
+
+def test_tiny_dividends_on_ordinary_days_are_no_issue():
+    assert len(inspect(paying([100, 160, 220, 280, 340, 400], 0.0002, -0.01), today=TODAY)) == 0
+
+
+def test_one_tiny_dividend_on_a_bad_day_is_no_issue():
+    assert len(inspect(paying([300], 0.0002, 0.05), today=TODAY)) == 0
+
+
+def test_a_dividend_each_quarter_is_not_a_repetition():
+    assert len(inspect(paying([100, 163, 226], 0.03, 0.03), today=TODAY)) == 0
 
 
 @pytest.mark.parametrize("symbol", ["^GSPC", "^IXIC"])

@@ -83,12 +83,13 @@ def test_the_true_dynamics_forecast_true_probabilities_at_every_horizon():
 
 
 def test_one_session_ahead_is_the_closed_form_and_the_variance_a_loop(fitted, windows):
+    """At the symbol's very first origins, too, where the stored start still counts."""
     panel, found = windows.panel, fitted.symbols["PLANTED"]
-    origins = windows.of("PLANTED").originating(np.datetime64("2016-12-30"), np.datetime64("2017-06-01"))
+    origins = windows.of("PLANTED")
     quantiles = fitted.predict(origins)[:, 0]
-    begin = panel.offsets[panel.symbols.index("PLANTED")]
-    begin += np.searchsorted(panel.date[begin : origins.ends[0]], np.datetime64(found.since))
-    for number in (0, 50, len(origins) - 1):
+    begin = panel.offsets[panel.symbols.index("PLANTED")] + 1
+    assert panel.date[begin] == np.datetime64(found.since)
+    for number in (0, 5, 2500, len(origins) - 1):
         residuals = panel.returns[begin : origins.ends[number] + 1] - found.mean
         start, omega = found.start * found.variance, found.omega * found.variance
         variance = garch_variance(residuals, start, omega, found.alpha, found.gamma, found.beta)
@@ -172,9 +173,21 @@ def test_a_panel_that_begins_elsewhere_changes_no_forecast(day, fitted, prices, 
     np.testing.assert_allclose(now, then, rtol=1e-9)
 
 
+def test_the_recursion_starts_on_its_date_not_in_a_row(prices, windows):
+    """Two months after that date, years of earlier rows or none make no difference to the bit."""
+    fitted = Garch(asymmetric=True, years=5).fit(*learning_sets(windows, CUTOFF, VALIDATION))
+    assert fitted.symbols["PLANTED"].since == "2012-01-02"
+    later = make_windows(prices[prices["date"] >= "2011-10-03"], SPEC, "24/5")
+    first, last = np.datetime64("2012-02-01"), np.datetime64("2012-04-01")
+    then, now = (fitted.predict(one.of("PLANTED").originating(first, last)) for one in (windows, later))
+    assert len(then) > 40
+    np.testing.assert_array_equal(now, then)
+
+
 def test_a_forecast_is_the_same_in_any_company(fitted, windows):
     whole = fitted.predict(windows)
-    for number in (0, 2500, 5000, len(windows) - 1):
+    young = int(np.flatnonzero(windows.symbol == "YOUNG")[0])
+    for number in (0, 2500, young, young + 700, len(windows) - 1):
         np.testing.assert_array_equal(fitted.predict(alone(windows, number))[0], whole[number])
     assert fitted.predict(Windows(windows.panel, windows.ends[:0])).shape == (0, 3, 19)
 
@@ -194,6 +207,7 @@ def test_a_symbol_too_young_gets_the_others_parameters_and_one_warning(prices, w
     ]
     assert set(fitted.symbols) == {"PLANTED", "OTHER"}
     assert fitted.pooled.beta == np.median([fitted.symbols[one].beta for one in ("PLANTED", "OTHER")])
+    assert fitted.pooled.omega == pytest.approx(1 - fitted.pooled.alpha - fitted.pooled.gamma / 2 - fitted.pooled.beta)
     young = windows.of("YOUNG").originating(np.datetime64("2017-01-02"), np.datetime64("2018-01-02"))
     below = (young.actual[:, 0, None] <= fitted.predict(young)[:, 0]).mean(axis=0)
     np.testing.assert_allclose(below[[1, 9, 17]], [0.1, 0.5, 0.9], atol=0.1)

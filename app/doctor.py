@@ -5,6 +5,8 @@ import shutil
 from typing import Any
 
 from app.config import Settings
+from app.forecasters.recipe import cudnn_path
+from app.forecasters.start import load
 from app.pipeline import library_versions
 
 
@@ -26,18 +28,9 @@ def examine(settings: Settings) -> tuple[dict[str, Any], str]:
 
 
 def _keras(settings: Settings) -> dict[str, Any]:
-    """Back end, devices, and whether LSTM and GRU take Keras's cuDNN path with these settings."""
-    import keras  # the question is about Keras itself
-
+    """Back end, devices, and whether the network of these settings takes Keras's cuDNN path."""
+    keras = load("keras")
     devices = keras.distribution.list_devices()
-    gpu = any(device.startswith(("gpu", "cuda")) for device in devices)
-    network = settings.network
-    if not gpu:
-        cudnn = "no: no GPU is visible"
-    elif network.recurrent_dropout:
-        cudnn = "no: network.recurrent_dropout leaves the cuDNN path"
-    elif network.cell not in ("lstm", "gru"):
-        cudnn = f"no: network.cell {network.cell!r} has no cuDNN kernel"
-    else:
-        cudnn = "yes"
-    return {"backend": keras.backend.backend(), "devices": devices, "cudnn": cudnn}
+    visible = any(device.startswith(("gpu", "cuda")) for device in devices)
+    reason = cudnn_path(settings.network) if visible else "no GPU is visible"
+    return {"backend": keras.backend.backend(), "devices": devices, "cudnn": f"no: {reason}" if reason else "yes"}

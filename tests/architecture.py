@@ -52,7 +52,7 @@ HOMES = {
 
 EXCEPTIONS = {
     ("__init__.py", "importlib"): "the notebook API loads each name when it is first asked for",
-    ("doctor.py", "keras"): "asks Keras itself which version, backend and devices it has",
+    ("forecasters/start.py", "importlib"): "starts Keras with its chatter held back, when a network is first needed",
     ("prices/yahoo.py", "sqlite3"): "throws away a damaged cache of yfinance, which is an SQLite file",
 }
 """(file, library) → why this one file may do what is refused elsewhere. "importlib" stands for importing by a

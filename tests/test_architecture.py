@@ -64,7 +64,7 @@ FINE = {
     "the command line prints": ("cli/prices.py", "print('done')"),
     "the notebook API": ("__init__.py", "import importlib\nx = importlib.import_module('app.cli')\nimport app.cli"),
     "python -m app": ("__main__.py", "from app.cli import main"),
-    "doctor asks for devices": ("doctor.py", "def _f():\n    import keras"),
+    "Keras is started in one place": ("forecasters/start.py", "import importlib\nx = importlib.import_module(y)"),
     "importlib.metadata": ("report/page.py", "from importlib import metadata, resources"),
     "an array without pickle": ("prices/sources.py", "x = load(y, allow_pickle=False)"),
     "an override": ("forecasters/cells.py", 'class C(Layer):\n    """Doc."""\n    def call(self, x): ...'),

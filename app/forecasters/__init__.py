@@ -80,9 +80,9 @@ def load_fitted(folder: Path) -> "Fitted":
     """What `save_fitted` wrote; only the library of that model is loaded."""
     name = check_name(json.loads((Path(folder) / "recipe.json").read_text())["name"])
     if name in NETWORKS:
-        from app.forecasters import recurrent
+        from app.forecasters import start
 
-        return recurrent.FittedNetwork.load(folder)
+        return start.load("app.forecasters.recurrent").FittedNetwork.load(folder)
     if name == "quantile-boosting":
         from app.forecasters import tabular
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from app.dataset.windows import Windows
 from app.errors import SettingsError
+from app.forecasters.start import load
 
 CELLS = (
     "simple-rnn", "lstm", "gru", "peephole-lstm", "depth-gated-lstm", "clockwork-rnn",
@@ -96,9 +97,7 @@ class Network:
         Raises:
             TrainingError: there is nothing to learn from, or no epoch gave a finite validation loss.
         """
-        from app.forecasters.recurrent import train_network  # Keras starts here and nowhere earlier
-
-        return train_network(self, train, validation)
+        return load("app.forecasters.recurrent").train_network(self, train, validation)
 
 
 def cudnn_path(network: Network) -> str | None:

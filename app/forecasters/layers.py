@@ -202,6 +202,7 @@ class CausalBlock(keras.layers.Layer):
     def call(self, inputs, training=None):
         seen = ops.convert_to_tensor(_band(inputs.shape[1], self.lookback)[None])
         x = self.norms[0](inputs)
+        # The band alone is causal; Keras's own mask is a second lock on the same door.
         x = self.attention(x, x, attention_mask=seen, use_causal_mask=True, training=training)
         y = inputs + self.drops[0](x, training=training)
         x = self.narrow(self.widen(self.norms[1](y)))

@@ -4,7 +4,7 @@ import app
 
 settings = app.load_settings()                # sample prices; {"prices": {"symbols": …}} for others
 prices = app.load_prices(settings)            # checked; what was wrong is in prices.issues
-windows = app.dataset(settings, prices)       # sequences by index
+windows = app.make_dataset(settings, prices)  # sequences by index
 evidence = app.backtest(settings, windows)    # forecasts, scores, verdicts
 app.train(settings, windows)                  # saved under models/
 live = app.forecast(settings, prices)         # the newest forecast of every symbol
@@ -18,14 +18,15 @@ _PLACES = {
     "Settings": "app.config",
     "fetch": "app.pipeline",
     "load_prices": "app.pipeline",
-    "dataset": "app.pipeline",
+    "make_dataset": "app.pipeline",
     "backtest": "app.pipeline",
     "train": "app.pipeline",
     "forecast": "app.pipeline",
     "score": "app.evaluation.metrics",
     "verdict": "app.evaluation.significance",
     "price_table": "app.report.pricing",
-    "plots": "app.report.gallery",
+    "actual_pictures": "app.report.gallery",
+    "newest_pictures": "app.report.gallery",
     "write_report": "app.report.page",
 }
 

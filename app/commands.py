@@ -38,7 +38,7 @@ def run(settings: Settings, options: Namespace) -> Answer:
     wanted = Path(options.out) if options.out else None
     ensure_writable(wanted or settings.data)
     prices = pipeline.load_prices(settings)
-    windows = pipeline.dataset(settings, prices)
+    windows = pipeline.make_dataset(settings, prices)
     evidence = pipeline.backtest(settings, windows)
     pipeline.train(settings, windows)
     live = pipeline.forecast(settings, prices)
@@ -63,7 +63,7 @@ def backtest(settings: Settings, options: Namespace) -> Answer:
     if options.out:
         ensure_writable(Path(options.out))
     prices = pipeline.load_prices(settings)
-    evidence = pipeline.backtest(settings, pipeline.dataset(settings, prices))
+    evidence = pipeline.backtest(settings, pipeline.make_dataset(settings, prices))
     lines = [_text(evidence.scores.round(6)), "", *_sentences(evidence)]
     result = {"scores": _records(evidence.scores), **to_json(evidence.verdicts)}
     if options.out:
@@ -79,7 +79,7 @@ def train(settings: Settings, options: Namespace) -> Answer:
     """New versions of the models."""
     ensure_writable(settings.versions)
     prices = pipeline.load_prices(settings)
-    saved = pipeline.train(settings, pipeline.dataset(settings, prices))
+    saved = pipeline.train(settings, pipeline.make_dataset(settings, prices))
     result = {
         "versions": [{"id": one.id, "model": one.card["model"], "known_by": one.card["known_by"]} for one in saved]
     }

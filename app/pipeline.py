@@ -19,8 +19,11 @@ from app.dataset import make_windows
 from app.dataset.features import FEATURES
 from app.dataset.windows import Windows, WindowSpec
 from app.errors import DataError, SettingsError
+from app.evaluation import audit as auditing
 from app.evaluation import backtest as walk
 from app.evaluation import metrics, significance
+from app.evaluation.alarms import Finding
+from app.evaluation.audit import Subject
 from app.forecasters import load_fitted, make_recipe, save_fitted
 from app.forecasters.base import Recipe, forecasts_table
 from app.prices.calendar import calendar_for, last_closed_session, sessions
@@ -105,7 +108,7 @@ def read_prices(settings: Settings, fetching: bool = True, as_of: str = "") -> p
     return ledger.prices(wanted.source, wanted.symbols or None, start, stop, as_of=as_of or None)
 
 
-def dataset(settings: Settings, prices: Prices, spec: WindowSpec | None = None) -> Windows:
+def make_dataset(settings: Settings, prices: Prices, spec: WindowSpec | None = None) -> Windows:
     """Windows of features with their targets."""
     windows = make_windows(prices.sound, spec or settings.window, settings.prices.calendar or None)
     log.info("windows: %d of %d sessions and %d features", len(windows), windows.spec.lookback, len(FEATURES))
@@ -131,6 +134,24 @@ def backtest(settings: Settings, windows: Windows) -> Evidence:
     )
 
 
+def audit(settings: Settings, prices: Prices, full: bool = False) -> list[Finding]:
+    """Prove that nothing in this pipeline knows the future, on these settings and prices.
+
+    Args:
+        full: train networks as the settings say; otherwise one member for two epochs, which leak as much.
+    """
+    quick = dataclasses.replace(settings.network, epochs=min(settings.network.epochs, 2), members=1)
+    given = settings if full else settings.model_copy(update={"network": quick})
+    subject = Subject(
+        prices=prices.raw,
+        clean=lambda raw: sound(raw, inspect(raw, calendar=settings.prices.calendar or None)),
+        pipeline=lambda table: dataset(settings, dataclasses.replace(prices, sound=table)),
+        recipes=recipes(given),
+        walk=lambda windows, watched: walk.backtest(windows, watched, settings.backtest).forecasts,
+    )
+    return auditing.audit(subject)
+
+
 def train(settings: Settings, windows: Windows) -> list[registry.Version]:
     """Fit every model on all that is known, and save each as a version."""
     known = windows.known_by(windows.origin.max())
@@ -148,7 +169,7 @@ def forecast(settings: Settings, prices: Prices) -> pd.DataFrame:
     """The newest forecast of every symbol by the newest version of every model; published under data/."""
     found = {name: registry.newest(settings.versions, name) for name in settings.models}
     specs = {name: _spec(version) for name, version in found.items()}
-    newest_windows = {spec: dataset(settings, prices, spec).newest() for spec in set(specs.values())}
+    newest_windows = {spec: make_dataset(settings, prices, spec).newest() for spec in set(specs.values())}
     tables = []
     for name, version in found.items():
         windows = newest_windows[specs[name]]

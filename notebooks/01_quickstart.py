@@ -48,7 +48,7 @@ prices.issues.groupby(["severity", "rule"]).size()
 # the log returns 1, 5 and 20 sessions later. Windows are selected by what was known when, never by position.
 
 # %%
-windows = app.dataset(settings, prices)
+windows = app.make_dataset(settings, prices)
 newest = windows.newest()
 print(len(windows), "windows of shape", newest.gather().shape[1:])
 print("newest origin", newest.origin[0], "forecasts", newest.date[0])
@@ -69,6 +69,13 @@ for verdict in evidence.verdicts:
     print(verdict.sentence)
 
 # %% [markdown]
+# On a price axis the median runs on the naive line, the last close carried forward. What differs from model to model is
+# the width of the band.
+
+# %%
+next(app.actual_pictures(evidence.forecasts, prices.sound)).figure
+
+# %% [markdown]
 # ## The newest forecast
 #
 # Train on everything that is known, save the versions, and forecast. Prices are the close times exp(return).
@@ -77,6 +84,9 @@ for verdict in evidence.verdicts:
 app.train(settings, windows)
 live = app.forecast(settings, prices)
 app.price_table(live[live["model"] == "lstm"])
+
+# %%
+next(app.newest_pictures(live, prices.sound)).figure
 
 # %% [markdown]
 # One year of two indices is a short test: read the interval and the p-value before the number, and expect the median

@@ -50,3 +50,13 @@ def test_imports_only_app_defines_no_long_function_and_ends_in_words(path):
     last = notebook.cells[-1]
     assert last.cell_type == "markdown"
     assert last.source.strip().endswith(".")
+
+
+def test_every_name_of_the_notebook_api_is_there_and_hides_no_module():
+    import app
+
+    for name in app.__all__:
+        assert getattr(app, name) is not None
+        assert not (ROOT / "app" / name).exists(), f"app.{name} would be taken for the module"
+    with pytest.raises(AttributeError, match="has no 'prophesy'"):
+        app.prophesy  # noqa: B018

@@ -15,7 +15,7 @@ from app.evaluation.backtest import Plan, backtest
 from app.evaluation.significance import verdict
 from app.forecasters import load_fitted, make_recipe
 from app.forecasters.base import forecasts_table
-from app.pipeline import dataset, forecast, load_prices, staleness, train
+from app.pipeline import forecast, load_prices, make_dataset, staleness, train
 from app.report.record import load_findings
 
 QUICK = [
@@ -63,7 +63,7 @@ def test_a_saved_model_forecasts_the_same_after_a_restart(home):
         {"models": ["gru", "ewma"], "network": {"epochs": 1, "units": 4}, "prices": {"start": "2016-01-01"}}
     )
     prices = load_prices(settings)
-    train(settings, dataset(settings, prices))
+    train(settings, make_dataset(settings, prices))
     first, second = forecast(settings, prices), forecast(settings, prices)
     pd.testing.assert_frame_equal(first, second)
     assert (first["date"] > first["origin"]).all()
@@ -111,10 +111,10 @@ def test_no_forecast_of_the_pipeline_knows_the_future(home):
         {"models": ["random-walk", "ewma", "gjr-garch"], "prices": {"start": "2012-01-01", "stop": "2017-06-30"}}
     )
     prices = load_prices(settings)
-    train(settings, dataset(settings, prices))
+    train(settings, make_dataset(settings, prices))
     then = forecast(settings, prices)
     later = load_settings({"models": ["random-walk", "ewma", "gjr-garch"], "prices": {"start": "2012-01-01"}})
-    windows = dataset(later, load_prices(later))
+    windows = make_dataset(later, load_prices(later))
     origin = windows.originating(np.datetime64("2017-06-30"), np.datetime64("2017-07-01"))
     for name in settings.models:
         fitted = load_fitted(registry.newest(settings.versions, name).folder)

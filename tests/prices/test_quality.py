@@ -6,17 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.prices.adjust import as_traded, total_returns
+from app.prices.adjust import total_returns
 from app.prices.calendar import sessions
 from app.prices.quality import RULES, inspect, sound
-from app.prices.sources import Sample
+from app.prices.sources import Files, Sample
 from app.schema import ISSUE_COLUMNS, PRICE_FIELDS, prices_table
 
 TODAY = pd.Timestamp("2022-01-01")
-COLUMNS = {
-    "Open": "open", "High": "high", "Low": "low", "Close": "close", "Volume": "volume",
-    "Dividends": "dividend", "Stock Splits": "split",
-}  # fmt: skip
 
 
 def calm(rows=700, symbol="CALM", seed=1) -> pd.DataFrame:
@@ -191,7 +187,7 @@ def test_a_listed_split_and_a_paid_dividend_are_no_issue():
 
 def test_prices_that_halve_overnight_and_then_trade_wildly_are_believed():
     table = scaled(slice(300, None), 0.5)
-    table.loc[300, ["high", "low"]] = table.loc[300, "close"] * np.array([1.04, 0.98])
+    table.loc[300, ["high", "low"]] = table.loc[300, "close"] * np.array([1.02, 0.985])
     assert len(inspect(table, today=TODAY)) == 0
 
 
@@ -224,6 +220,10 @@ def test_a_price_that_cannot_move_does_not_refute_a_dividend():
     table = paying([300], 0.06, 0.0)
     assert "dividend_not_in_price" in set(inspect(table, today=TODAY)["rule"])
     assert len(inspect(table.assign(volume=0.0), today=TODAY)) == 0
+
+
+def test_a_rounding_error_below_zero_is_no_dividend():
+    assert len(inspect(paying([300], -0.0005, 0.0), today=TODAY)) == 0
 
 
 def test_tiny_dividends_on_ordinary_days_are_no_issue():
@@ -448,14 +448,9 @@ def bad_prices() -> dict[str, pd.DataFrame]:
 
 
 def yahoo_file(path: str) -> pd.DataFrame:
-    parts = os.path.basename(path).split("-")
-    file = pd.read_csv(path).rename(columns=COLUMNS)
-    file["date"] = file.iloc[:, 0].str[:10]
-    file["split"] = pd.to_numeric(file["split"], errors="coerce").replace(0, 1)
-    table = prices_table(file.assign(symbol=parts[0] if parts[1].startswith("1") else ".".join(parts[:2])))
-    order = np.argsort(table["date"].to_numpy(), kind="stable")
-    facts = as_traded(table.iloc[order].reset_index(drop=True))
-    return facts.iloc[np.argsort(order)].reset_index(drop=True)
+    """One file under the symbol whose exchange it is from: "IBE-MC-1d-…" is IBE.MC."""
+    name, exchange = os.path.basename(path).split("-")[:2]
+    return Files(path).table().assign(symbol=name if exchange.startswith("1") else f"{name}.{exchange}")
 
 
 VISIBLE = {

@@ -225,7 +225,7 @@ def _calendars(bars: Bars) -> Iterator[tuple[str, slice, str, bool, np.ndarray]]
         calendar = calendar_for(symbol, name=bars.calendar)
         odd = np.count_nonzero(~np.isin(days, sessions(calendar, days.min(), days.max())))
         fits = odd <= (1 - KNOWN_SHARE) * len(days) or (odd == 1 and len(days) >= LONG_RUN)
-        yield symbol, block, calendar, fits, days
+        yield symbol, block, calendar, bool(fits), days
 
 
 def _runs(bars: Bars, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

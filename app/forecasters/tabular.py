@@ -4,6 +4,7 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import ZIP_DEFLATED
 
 import numpy as np
 import skops.io
@@ -120,7 +121,7 @@ class FittedBoosting:
 
     def save(self, folder: Path) -> None:
         """The trees without pickle (skops), and the horizons."""
-        skops.io.dump(self.ensembles, Path(folder) / "boosting.skops")
+        skops.io.dump(self.ensembles, Path(folder) / "boosting.skops", compression=ZIP_DEFLATED, compresslevel=6)
         (Path(folder) / "boosting.json").write_text(json.dumps({"horizons": self.horizons}))
 
     @classmethod

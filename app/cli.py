@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from app.atomic import storage_error
-from app.errors import AppError, SettingsError, StaleError
+from app.errors import AppError, DataError, SettingsError, StaleError
 from app.forecasters import MODELS
 
 DESCRIPTION = "Forecast stock prices with recurrent networks, beside the naive model and GARCH."
@@ -72,6 +72,8 @@ def build_parser() -> Parser:
     _add(commands, "run", "prices, back test, training, forecast and report in one go", everything)
     _add(commands, "fetch", "ask the source for prices the ledger lacks, and append them", [shared, chosen])
     _add(commands, "backtest", "walk forward with every model, score and judge", everything)
+    audited = _add(commands, "audit", "prove on these prices that no forecast knows the future", everything)
+    audited.add_argument("--full", action="store_true", help="train networks in full, not for two epochs")
     _add(commands, "train", "fit the models on all that is known and save them", everything)
     _add(commands, "forecast", "the newest forecast of every symbol by the saved models", everything)
     again = _add(commands, "report", "write the report again from the folder of an earlier run", [shared])
@@ -190,6 +192,8 @@ def _answer(options: argparse.Namespace) -> int:
     print(json.dumps(answer.result, indent=1, allow_nan=False) if options.json else answer.text, flush=True)
     if answer.stale:
         return _failed(answer.stale, StaleError.exit_code, debug=False)
+    if answer.refused:
+        return _failed(answer.refused, DataError.exit_code, debug=False)
     return 0
 
 

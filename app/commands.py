@@ -26,11 +26,13 @@ from app.report.record import load_findings, save_findings
 
 @dataclass(frozen=True)
 class Answer:
-    """result: plain values for --json; text: for a person; stale: why it must not be taken for fresh."""
+    """result: plain values for --json; text: for a person; stale: why it must not be taken for fresh; refused:
+    why it must not be trusted at all."""
 
     result: Any
     text: str
     stale: str | None = None
+    refused: str | None = None
 
 
 def run(settings: Settings, options: Namespace) -> Answer:
@@ -73,6 +75,21 @@ def backtest(settings: Settings, options: Namespace) -> Answer:
         publish_text(folder / "verdict.json", json.dumps(to_json(evidence.verdicts), indent=1, allow_nan=False))
         lines += ["", f"results: {folder}"]
     return Answer(result, "\n".join(lines))
+
+
+def audit(settings: Settings, options: Namespace) -> Answer:
+    """Whether any forecast knows the future, check by check."""
+    found = pipeline.audit(settings, pipeline.load_prices(settings), options.full)
+    failed = sorted({one.check for one in found if not one.passed})
+    result = {"clean": not failed, "findings": [asdict(one) for one in found]}
+    lines = [
+        f"{'pass' if one.passed else 'FAIL'}  {one.check:9}  {f'{one.model}: ' if one.model else ''}{one.detail}"
+        for one in found
+    ]
+    refused = f"audit: {', '.join(failed)} failed; no figure of this back test can be trusted." if failed else None
+    epochs = f"{settings.network.epochs} epochs" if options.full else "2 epochs at most, as --full was not given"
+    lines.append(f"{sum(one.passed for one in found)} of {len(found)} checks passed; networks trained for {epochs}")
+    return Answer(result, "\n".join(lines), refused=refused)
 
 
 def train(settings: Settings, options: Namespace) -> Answer:

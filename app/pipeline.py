@@ -145,7 +145,7 @@ def audit(settings: Settings, prices: Prices, full: bool = False) -> list[Findin
     subject = Subject(
         prices=prices.raw,
         clean=lambda raw: sound(raw, inspect(raw, calendar=settings.prices.calendar or None)),
-        pipeline=lambda table: dataset(settings, dataclasses.replace(prices, sound=table)),
+        pipeline=lambda table: make_dataset(settings, dataclasses.replace(prices, sound=table)),
         recipes=recipes(given),
         walk=lambda windows, watched: walk.backtest(windows, watched, settings.backtest).forecasts,
     )

@@ -9,7 +9,7 @@ from zipfile import ZIP_DEFLATED
 import numpy as np
 import skops.io
 from sklearn.ensemble import HistGradientBoostingRegressor
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from app.dataset.windows import Windows
 from app.errors import SettingsError

@@ -158,8 +158,7 @@ def newest_word(fetches):
     """What fetches in the order of time ({day: what it said}) say in the end: the last word on each day."""
     answer = {}
     for fetch in fetches:
-        for day, said in fetch.items():
-            answer[day] = said
+        answer.update(fetch)
     return answer
 
 
@@ -349,3 +348,102 @@ def causal_block(x, weights, lookback):
 
 def _layer_norm(row, scale, shift):
     return (row - row.mean()) / math.sqrt(row.var() + 1e-3) * scale + shift
+
+
+# --- evaluation: app/evaluation/comparison.py, calibration.py and conformal.py
+
+
+def holm_by_hand(p_values):
+    """Holm (1979): the smallest p times n, the next times n - 1, and none below one that came before."""
+    answer, highest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda k: p_values[k])):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        answer[place] = highest
+    return answer
+
+
+def pesaran_timmermann(said, was):
+    """Pesaran & Timmermann (1992), equations 1 to 6, from two series of 0 and 1."""
+    n = len(said)
+    right = sum(s == w for s, w in zip(said, was, strict=True)) / n
+    x, y = sum(said) / n, sum(was) / n
+    chance = x * y + (1 - x) * (1 - y)
+    of_right = chance * (1 - chance) / n
+    of_chance = (2 * y - 1) ** 2 * x * (1 - x) / n + (2 * x - 1) ** 2 * y * (1 - y) / n
+    of_chance += 4 * x * y * (1 - x) * (1 - y) / n**2
+    return (right - chance) / math.sqrt(of_right - of_chance)
+
+
+def pit_histogram(quantiles, actual):
+    """(20,) share of actuals between neighbouring quantiles; one that equals quantiles is split evenly."""
+    shares = [0.0] * (len(quantiles[0]) + 1)
+    for row, value in zip(quantiles, actual, strict=True):
+        edges = [-math.inf, *row, math.inf]
+        cells = [cell for cell in range(len(shares)) if edges[cell] <= value <= edges[cell + 1]]
+        for cell in cells:
+            shares[cell] += 1 / len(cells) / len(actual)
+    return np.array(shares)
+
+
+def adaptive_conformal(quantiles, actual, levels, rate, delay):
+    """(symbols, days, levels) quantiles corrected a level, a day and a symbol at a time; actuals come `delay` later."""
+    symbols, days, count = quantiles.shape
+    middle, answer, stretch = count // 2, np.zeros_like(quantiles), [1.0] * count
+    for today in range(days):
+        due = today - delay
+        for level in range(count):
+            seen = [s for s in range(symbols) if due >= 0 and not math.isnan(actual[s, due])]
+            if seen:
+                below = sum(actual[s, due] <= answer[s, due, level] for s in seen) / len(seen)
+                step = rate * (levels[level] - below)
+                stretch[level] += step if level > middle else -step if level < middle else 0.0
+        for s in range(symbols):
+            median = quantiles[s, today, middle]
+            moved = [median + max(c, 0.0) * (q - median) for c, q in zip(stretch, quantiles[s, today], strict=True)]
+            answer[s, today] = [*sorted(moved[:middle]), median, *sorted(moved[middle + 1 :])]
+    return answer
+
+
+# --- reproductions: app/reproduce
+
+
+def feng_features(bars):
+    """The 11 features of Feng et al. (2019) from rows (open, high, low, close, adjusted), a number at a time; NaN
+    where a day is missing."""
+    answer = []
+    for t, (opened, high, low, close, adjusted) in enumerate(bars):
+        before = bars[t - 1] if t > 0 else [math.nan] * 5
+        row = [opened / close - 1, high / close - 1, low / close - 1, close / before[3] - 1, adjusted / before[4] - 1]
+        for k in (5, 10, 15, 20, 25, 30):
+            last = [bars[s][4] for s in range(t - k + 1, t + 1) if s >= 0]
+            row.append(sum(last) / k / adjusted - 1 if len(last) == k else math.nan)
+        answer.append([100 * value for value in row])
+    return np.array(answer)
+
+
+def feng_instances(features, label, lookback, inside):
+    """(day, symbol) of every instance: labelled, inside, and all features of the days before it known."""
+    found = []
+    for t in range(len(features)):
+        for s in range(features.shape[1]):
+            window = [features[t - age, s] for age in range(1, lookback + 1) if t - age >= 0]
+            whole = len(window) == lookback and not any(math.isnan(value) for row in window for value in row)
+            if inside[t] and whole and label[t, s] != 0:
+                found.append((t, s))
+    return found
+
+
+def hinge_loss(sign, score):
+    """Mean of what is missing to a margin of 1 on the right side."""
+    return sum(max(0.0, 1 - s * f) for s, f in zip(sign, score, strict=True)) / len(sign)
+
+
+def long_short(days, score, returns, picks):
+    """Mean return of each day's highest scores less that of its lowest, in order of days."""
+    answer = []
+    for day in sorted(set(days)):
+        rows = sorted((score[i], returns[i]) for i in range(len(days)) if days[i] == day)
+        low = sum(r for _, r in rows[:picks]) / picks
+        high = sum(r for _, r in rows[-picks:]) / picks
+        answer.append(high - low)
+    return answer

@@ -5,13 +5,13 @@ return from the origin's close. Quantiles may be stored in float32; losses are f
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from app.errors import DataError
+from app.evaluation.overlap import share_with_band
 from app.schema import FORECAST_KEYS, LEVELS, MEDIAN, QUANTILES
 
 log = logging.getLogger(__name__)
@@ -172,56 +172,42 @@ def coverage(forecasts: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `COVERAGE_COLUMNS`: for each (model, horizon) nine rows, nominal 0.1 to 0.9. low and high
         bound a 95 % band for the share reached: day-clustered, as symbols share their days, and
-        allowing for the overlap of forecasts several sessions ahead (`mean_variance`). NaN where
+        allowing for the overlap of forecasts several sessions ahead (`overlap.mean_variance`). NaN where
         nothing varies, or where there are no more days than the horizon has sessions.
+    """
+    table = []
+    for model, horizon, days, found in shares(forecasts, _inside):
+        for step, (reached, low, high) in enumerate(found):
+            nominal = round(LEVELS[_MIDDLE + step + 1] - LEVELS[_MIDDLE - step - 1], 2)
+            table.append((model, horizon, nominal, reached, days, low, high))
+    return pd.DataFrame(table, columns=list(COVERAGE_COLUMNS))
+
+
+def shares(forecasts: pd.DataFrame, counted: Callable) -> Iterator[tuple[str, int, int, list[tuple]]]:
+    """How often things were the case, for each (model, horizon) with a known actual.
+
+    Args:
+        counted: from quantiles (b, 19) and actual (b,) of some rows to (b,) weights, one array per thing.
+
+    Yields:
+        model, horizon, days, and for each thing its share with the ends of its 95 % band, as in `coverage`.
     """
     position = _known(forecasts)
     group, names = _groups(forecasts, position)
     day, days = pd.factorize(forecasts["origin"].iloc[position], sort=True)
     cell, shape = group * len(days) + day, (len(names), len(days))
-    rows = np.bincount(cell, minlength=np.prod(shape)).reshape(shape)
-    inside = np.zeros((_MIDDLE, np.prod(shape)))
+    size = shape[0] * shape[1]
+    rows = np.bincount(cell, minlength=size).reshape(shape)
+    hits: dict[int, np.ndarray] = {}
     for part, quantiles, actual in _blocks(forecasts, position):
-        for step in range(_MIDDLE):
-            inside[step] += np.bincount(cell[part], _holds(quantiles, actual, step + 1), minlength=np.prod(shape))
-    table = []
+        for thing, weights in enumerate(counted(quantiles, actual)):
+            hits[thing] = hits.get(thing, 0.0) + np.bincount(cell[part], weights, minlength=size)
     for number, (model, horizon) in enumerate(names):
         seen = rows[number] > 0
-        for step in range(_MIDDLE if seen.any() else 0):
-            hits = inside[step].reshape(shape)[number, seen]
-            reached, low, high = _share_with_band(hits, rows[number, seen], horizon)
-            nominal = round(LEVELS[_MIDDLE + step + 1] - LEVELS[_MIDDLE - step - 1], 2)
-            table.append((model, horizon, nominal, reached, int(seen.sum()), low, high))
-    return pd.DataFrame(table, columns=list(COVERAGE_COLUMNS))
-
-
-def mean_variance(values: np.ndarray, horizon: int) -> float:
-    """Variance of the mean of a series in which forecasts `horizon` sessions ahead overlap.
-
-    horizon - 1 autocovariances enter with weight 1, as they do for optimal forecasts. Where their
-    sum is not positive, which happens in short series, they get Bartlett's falling weights, under
-    which it cannot be negative. The small-sample factor makes it the usual s^2 / n at horizon 1.
-
-    Args:
-        values: (n,) one per origin, in time order.
-        horizon: sessions ahead, from 1.
-
-    Returns:
-        The variance; 0 when nothing varies, NaN when n <= horizon.
-
-    Source: Diebold & Mariano (1995), JBES 13, 253-263, section 1.1 (both kernels); the factor
-    is that of Harvey, Leybourne & Newbold (1997), IJF 13, 281-291.
-    """
-    n = len(values)
-    if n <= horizon:
-        return np.nan
-    centred = values - values.mean()
-    covariance = np.array([centred[lag:] @ centred[: n - lag] / n for lag in range(horizon)])
-    twice = np.where(np.arange(horizon) > 0, 2.0, 1.0)
-    total = twice @ covariance
-    if total <= 0:
-        total = max(twice * (1 - np.arange(horizon) / horizon) @ covariance, 0.0)
-    return total / (n + 1 - 2 * horizon + horizon * (horizon - 1) / n)
+        if seen.any():
+            totals = [total.reshape(shape)[number, seen] for total in hits.values()]
+            found = [share_with_band(total, rows[number, seen], horizon) for total in totals]
+            yield model, horizon, int(seen.sum()), found
 
 
 def _known(forecasts: pd.DataFrame) -> np.ndarray:
@@ -281,16 +267,11 @@ def _squared(quantiles: np.ndarray, actual: np.ndarray) -> np.ndarray:
 _LOSSES = {"crps": crps, "mae": _absolute, "rmse": _squared}
 
 
+def _inside(quantiles: np.ndarray, actual: np.ndarray) -> list[np.ndarray]:
+    """Whether each central interval holds the actual, the narrowest first."""
+    return [_holds(quantiles, actual, step) for step in range(1, _MIDDLE + 1)]
+
+
 def _holds(quantiles: np.ndarray, actual: np.ndarray, step: int) -> np.ndarray:
     """(n,) whether the central interval `step` levels either side of the median holds the actual."""
     return (quantiles[:, _MIDDLE - step] <= actual) & (actual <= quantiles[:, _MIDDLE + step])
-
-
-def _share_with_band(hits: np.ndarray, rows: np.ndarray, horizon: int) -> tuple[float, float, float]:
-    """Share of hits and its 95 % band, from (days,) counts: a ratio of day totals, linearised."""
-    reached = hits.sum() / rows.sum()
-    variance = mean_variance((hits - reached * rows) / rows.mean(), horizon)
-    if not variance > 0:
-        return reached, np.nan, np.nan
-    half = stats.t.ppf(0.975, df=len(hits) - 1) * np.sqrt(variance)
-    return reached, max(reached - half, 0.0), min(reached + half, 1.0)

@@ -12,11 +12,12 @@ import pandas as pd
 from scipy import stats
 
 from app.errors import DataError
-from app.evaluation.metrics import common_rows, losses, mean_variance, means_by_day
+from app.evaluation.metrics import common_rows, losses, means_by_day
+from app.evaluation.overlap import mean_variance
 from app.evaluation.verdict import MIN_SPANS, RANDOM_WALK, Verdict, to_json
 
-__all__ = ["Comparison", "Verdict", "block_length", "day_block_interval", "diebold_mariano"]
-__all__ += ["to_json", "verdict", "verdicts"]
+__all__ = ["Comparison", "Verdict", "block_length", "block_starts", "day_block_interval", "diebold_mariano"]
+__all__ += ["questions", "studentised", "to_json", "verdict", "verdicts"]
 
 
 @dataclass(frozen=True)
@@ -100,14 +101,35 @@ def day_block_interval(
         return np.nan, np.nan
     ratio = loss.mean() / reference.mean()
     spread = np.sqrt(mean_variance((loss - ratio * reference) / reference.mean(), horizon))
-    starts = np.random.default_rng(seed).integers(len(loss), size=(draws, len(loss) // block))
-    below, above = np.quantile(_studentised(loss, reference, starts, block), [0.025, 0.975])
+    starts = block_starts(len(loss), block, draws, seed)
+    below, above = np.quantile(studentised(loss, reference, starts, block), [0.025, 0.975])
     return float(ratio - 1 - above * spread), float(ratio - 1 - below * spread)
 
 
 def block_length(days: int, horizon: int) -> int:
     """Days in a bootstrap block: two horizons or the cube root of `days`, but at most a quarter of them."""
     return max(min(max(2 * horizon, round(days ** (1 / 3))), days // 4), 1)
+
+
+def block_starts(days: int, block: int, draws: int, seed: int) -> np.ndarray:
+    """(draws, days // block) where the blocks of each draw begin on the circle of days."""
+    return np.random.default_rng(seed).integers(days, size=(draws, days // block))
+
+
+def studentised(loss: np.ndarray, reference: np.ndarray, starts: np.ndarray, block: int) -> np.ndarray:
+    """(draws,) how many of its own standard errors each draw's ratio of means lies above that of the sample.
+
+    Sums over blocks are differences of a running total, so a draw costs one step per block, not per day.
+    """
+    running = [np.concatenate([[0.0], np.cumsum(np.tile(series, 2))]) for series in (loss, reference)]
+    over, under = (total[starts + block] - total[starts] for total in running)
+    ratio = over.sum(axis=1) / under.sum(axis=1)
+    blocks = starts.shape[1]
+    between = ((over - ratio[:, None] * under) ** 2).sum(axis=1) * blocks / max(blocks - 1, 1)
+    # A draw of one block again and again shows no spread; it is as far out as can be, on its own side.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        away = (ratio - loss.mean() / reference.mean()) / (np.sqrt(between) / under.sum(axis=1))
+    return np.nan_to_num(away, nan=0.0)
 
 
 def verdict(forecasts: pd.DataFrame, model: str, reference: str, horizon: int, metric: str = "crps") -> Verdict:
@@ -147,10 +169,24 @@ def verdicts(forecasts: pd.DataFrame, references: Iterable[str] = (RANDOM_WALK, 
     rows = {metric: losses(forecasts, metric) for metric in ("crps", "mae")}
     parts = {metric: dict(tuple(table.groupby(["model", "horizon"]))) for metric, table in rows.items()}
     found = []
-    for metric, model, reference, horizon in _questions(forecasts, tuple(references)):
+    for metric, model, reference, horizon in questions(forecasts, tuple(references)):
         pair = [parts[metric].get((name, horizon), rows[metric].iloc[:0]) for name in (model, reference)]
         found.append(_judge(pd.concat(pair), model, reference, horizon, metric))
     return found
+
+
+def questions(forecasts: pd.DataFrame, references: tuple[str, ...]) -> list[tuple[str, str, str, int]]:
+    """What a forecasts table can be asked: (metric, model, reference, horizon), in the order of `verdicts`."""
+    pairs = forecasts[["model", "horizon"]].drop_duplicates().itertuples(index=False, name=None)
+    there = sorted(((model, int(horizon)) for model, horizon in pairs), key=lambda pair: pair[1])
+    asked = [("crps", reference) for reference in references] + [("mae", RANDOM_WALK)] * (RANDOM_WALK in references)
+    return [
+        (metric, model, reference, horizon)
+        for model, horizon in there
+        if model not in references
+        for metric, reference in asked
+        if (reference, horizon) in there
+    ]
 
 
 def _paired(loss: np.ndarray, reference: np.ndarray, horizon: int) -> tuple[np.ndarray, np.ndarray]:
@@ -165,36 +201,6 @@ def _paired(loss: np.ndarray, reference: np.ndarray, horizon: int) -> tuple[np.n
             f"with {missing} NaN. Test over a longer period, or leave out what is not known yet."
         )
     return loss, reference
-
-
-def _studentised(loss: np.ndarray, reference: np.ndarray, starts: np.ndarray, block: int) -> np.ndarray:
-    """(draws,) how many of its own standard errors each draw's ratio lies above that of the sample.
-
-    Sums over blocks are differences of a running total, so a draw costs one step per block, not per day.
-    """
-    running = [np.concatenate([[0.0], np.cumsum(np.tile(series, 2))]) for series in (loss, reference)]
-    over, under = (total[starts + block] - total[starts] for total in running)
-    ratio = over.sum(axis=1) / under.sum(axis=1)
-    blocks = starts.shape[1]
-    between = ((over - ratio[:, None] * under) ** 2).sum(axis=1) * blocks / max(blocks - 1, 1)
-    # A draw of one block again and again shows no spread; it is as far out as can be, on its own side.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        away = (ratio - loss.mean() / reference.mean()) / (np.sqrt(between) / under.sum(axis=1))
-    return np.nan_to_num(away, nan=0.0)
-
-
-def _questions(forecasts: pd.DataFrame, references: tuple[str, ...]) -> list[tuple[str, str, str, int]]:
-    """(metric, model, reference, horizon) of everything to judge, in order."""
-    pairs = forecasts[["model", "horizon"]].drop_duplicates().itertuples(index=False, name=None)
-    there = sorted(((model, int(horizon)) for model, horizon in pairs), key=lambda pair: pair[1])
-    asked = [("crps", reference) for reference in references] + [("mae", RANDOM_WALK)] * (RANDOM_WALK in references)
-    return [
-        (metric, model, reference, horizon)
-        for model, horizon in there
-        if model not in references
-        for metric, reference in asked
-        if (reference, horizon) in there
-    ]
 
 
 def _judge(rows: pd.DataFrame, model: str, reference: str, horizon: int, metric: str) -> Verdict:

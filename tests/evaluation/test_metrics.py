@@ -9,7 +9,8 @@ from scipy import stats
 
 from app.errors import DataError
 from app.evaluation import metrics
-from app.evaluation.metrics import common_rows, coverage, crps, day_means, losses, mean_variance, pinball, score
+from app.evaluation.metrics import common_rows, coverage, crps, day_means, losses, pinball, score
+from app.evaluation.overlap import mean_variance
 from app.schema import LEVELS, QUANTILES, check_forecasts
 from tests.reference import crps_of_gaussian, crps_of_quantiles, scores_of_rows, variance_of_overlapping_mean
 

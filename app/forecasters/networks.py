@@ -122,7 +122,7 @@ class Gather(keras.layers.Layer):
         return ops.take(self.panel, rows, axis=0)
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], self.length, self.panel.shape[1])
+        return (*input_shape[:1], self.length, *ops.shape(self.panel)[1:])
 
     def get_config(self):
         return {**super().get_config(), "length": self.length}

@@ -27,7 +27,7 @@ RANGES = {
     "units": (1, 4096), "layers": (1, 16), "steps": (1, 1000), "epochs": (1, 10_000), "batch": (1, 65_536),
     "updates": (1, 1_000_000), "patience": (1, 10_000), "members": (1, 100),
     "dropout": (0.0, 0.95), "recurrent_dropout": (0.0, 0.95), "learning_rate": (1e-7, 1.0),
-    "weight_decay": (0.0, 1.0), "clipnorm": (0.0, 1e6), "clipvalue": (0.0, 1e6),
+    "weight_decay": (0.0, 1.0), "slack": (0.0, 1.0), "clipnorm": (0.0, 1e6), "clipvalue": (0.0, 1e6),
     "heads": (1, 256), "truncation": (0, 10_000), "seed": (0, 2**31 - 1),
 }  # fmt: skip
 
@@ -43,7 +43,8 @@ class Network:
     chunk; 1 is the textbook many-to-one. epochs, updates: at most so many passes, of at most so many
     gradient steps. batch: chunks a gradient step. schedule: learning_rate falls to zero along a
     cosine, or stays. clipnorm bounds the norm of each weight's gradient (Pascanu et al. 2013),
-    clipvalue each of its numbers; 0 for no bound. patience: epochs without a better validation loss
+    clipvalue each of its numbers; 0 for no bound. slack: an epoch is as good as the best
+    if its validation loss is at most this share above. patience: epochs in a row that were not as good
     before stopping. members: networks, differing in seed, whose quantiles are averaged.
     """
 
@@ -67,6 +68,7 @@ class Network:
     clipnorm: float = 1.0
     clipvalue: float = 0.0
     patience: int = 3
+    slack: float = 0.005
     members: int = 1
     seed: int = 0
 

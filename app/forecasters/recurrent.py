@@ -76,7 +76,7 @@ def _train(recipe: Network, train: Windows, validation: Windows) -> tuple[keras.
     updates = max(1, min(recipe.updates, len(learnt.ends) // recipe.batch))
     fitter.compile(optimizer=optimizer(recipe, updates), loss=networks.PinballLoss(), jit_compile=False)
     order = np.random.default_rng(recipe.seed)
-    best = BestEpoch(recipe.patience)
+    best = BestEpoch(recipe.patience, recipe.slack)
     rows = []
     for epoch in range(1, recipe.epochs + 1):
         drawn = order.permutation(len(learnt.ends))[: updates * recipe.batch]
@@ -119,18 +119,24 @@ def optimizer(recipe: Network, updates: int) -> keras.optimizers.Optimizer:
 
 
 class BestEpoch:
-    """Keeps the weights of the epoch with the lowest finite validation loss: finite *and* better."""
+    """Keeps the weights of the newest epoch whose validation loss is finite and as low as the lowest so far.
 
-    def __init__(self, patience: int):
+    As low means: at most `slack` of itself above. The learning rate falls, so that of two epochs that
+    a noisy validation year cannot tell apart the later one is the better network.
+    """
+
+    def __init__(self, patience: int, slack: float = 0.0):
         self.patience = patience
+        self.slack = slack
         self.loss = np.inf
         self.weights = None
         self.waited = 0
 
     def is_over(self, model: keras.Model, loss: float) -> bool:
-        """Take note of an epoch; True when `patience` epochs in a row were not better."""
-        if np.isfinite(loss) and loss < self.loss and all(np.isfinite(w).all() for w in model.get_weights()):
-            self.loss, self.weights, self.waited = loss, model.get_weights(), 0
+        """Take note of an epoch; True when `patience` epochs in a row were not as low."""
+        low = np.isfinite(loss) and (loss < self.loss or loss <= self.loss * (1 + self.slack))
+        if low and all(np.isfinite(weight).all() for weight in model.get_weights()):
+            self.loss, self.weights, self.waited = min(loss, self.loss), model.get_weights(), 0
         else:
             self.waited += 1
         return self.waited >= self.patience

@@ -186,6 +186,18 @@ def test_nan_is_never_better(losses):
     assert model.get_weights()[0] == 2
 
 
+def test_of_epochs_that_cannot_be_told_apart_the_later_is_kept_and_a_worse_one_is_not():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    best = BestEpoch(patience=2, slack=0.01)
+    over = []
+    for epoch, loss in enumerate([0.500, 0.504, 0.506, 0.508]):
+        model.set_weights([np.full((1, 1), epoch), np.zeros(1)])
+        over.append(best.is_over(model, loss))
+    best.restore(model)
+    assert model.get_weights()[0] == 1
+    assert over == [False, False, False, True]
+
+
 def test_weights_that_are_not_finite_are_never_best():
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     best = BestEpoch(patience=2)

@@ -2,9 +2,11 @@
 
 import errno
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -67,24 +69,26 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path):
 
 WRITER = """
 import sys
+import time
 from pathlib import Path
 from app.atomic import publish_text
 number = 0
 while True:
     number += 1
-    publish_text(Path(sys.argv[1]), f"{number} " * 20000)
+    publish_text(Path(sys.argv[1]), f"{number} " * 400_000)
     print(number, flush=True)
 """
 
 
 def test_killed_at_random_moments_the_file_is_whole_and_not_older_than_acknowledged(tmp_path):
-    path = tmp_path / "note.txt"
+    path, moments = tmp_path / "note.txt", random.Random(0)
     for attempt in range(20):
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
         )
-        for _ in range(attempt + 1):
+        for _ in range(attempt % 4 + 1):
             acknowledged = int(writer.stdout.readline())
+        time.sleep(moments.uniform(0, 0.05))
         os.kill(writer.pid, signal.SIGKILL)
         rest = [int(line) for line in writer.communicate()[0].split()]
         numbers = {int(word) for word in path.read_text().split()}

@@ -1,5 +1,7 @@
 """Windows: index arithmetic checked by eye, selection by what was known, nothing of the future."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -52,6 +54,13 @@ def test_inputs_are_the_rows_up_to_the_origin(windows):
 def test_no_window_reaches_into_another_symbol(windows):
     begins = windows.ends - SPEC.lookback + 1
     np.testing.assert_array_equal(windows.panel.code[begins], windows.panel.code[windows.ends])
+
+
+def test_no_window_reaches_into_another_symbol_even_where_every_row_is_known(windows):
+    known = dataclasses.replace(windows.panel, features=np.zeros_like(windows.panel.features))
+    ends = known.usable_ends(10)
+    np.testing.assert_array_equal(known.code[ends - 9], known.code[ends])
+    assert len(ends) == 2 * (300 - 9)
 
 
 def test_known_by_purges_targets_not_yet_seen(windows):

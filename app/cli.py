@@ -13,6 +13,7 @@ from typing import Any
 from app.atomic import storage_error
 from app.errors import AppError, DataError, SettingsError, StaleError
 from app.forecasters import MODELS
+from app.reproduce.settings import STUDIES
 
 DESCRIPTION = "Forecast stock prices with recurrent networks, beside the naive model and GARCH."
 EPILOG = """examples:
@@ -79,6 +80,9 @@ def build_parser() -> Parser:
     again = _add(commands, "report", "write the report again from the folder of an earlier run", [shared])
     again.add_argument("folder", nargs="?", help="folder of a run (default: the newest)")
     _add_prices(commands, [shared, chosen])
+    study = _add(commands, "reproduce", "run a published study again, beside rules without training", [shared, chosen])
+    study.add_argument("study", choices=STUDIES, help="which; --prices names the folder of its data")
+    study.add_argument("--seeds", metavar="N", help="networks trained (default: as many as the study)")
     _add(commands, "doctor", "versions, devices, whether cuDNN will be used, where data live", [shared])
     return parser
 
@@ -178,7 +182,7 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "prices.source": source, "prices.path": path, "prices.symbols": given.get("symbols"),
         "prices.start": given.get("start"), "prices.stop": given.get("end"), "prices.offline": given.get("offline"),
-        "models": given.get("models"), "seed": given.get("seed"),
+        "models": given.get("models"), "seed": given.get("seed"), "reproduce.seeds": given.get("seeds"),
         "window.horizons": given.get("horizons"), "window.lookback": given.get("lookback"),
         "backtest.test_start": given.get("test_start"), "backtest.test_stop": given.get("test_end"),
     }  # fmt: skip

@@ -22,6 +22,9 @@ from app.prices.store import Ledger
 from app.report.page import Findings, write_report
 from app.report.pricing import price_table
 from app.report.record import load_findings, save_findings
+from app.reproduce import study as direction
+from app.reproduce import trading
+from app.reproduce.acl18 import DATA_SETS
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,29 @@ def prices_show(settings: Settings, options: Namespace) -> Answer:
     if options.adjusted:
         table = pd.concat([adjusted(rows) for _, rows in table.groupby("symbol", sort=False)], ignore_index=True)
     return Answer({"prices": _records(table)}, _text(table))
+
+
+def reproduce(settings: Settings, options: Namespace) -> Answer:
+    """A published study once more; written to --out when given."""
+    folder = Path(options.out) if options.out else None
+    if folder:
+        ensure_writable(folder)
+    if options.study in DATA_SETS:
+        data, chosen = DATA_SETS[options.study], settings.prices
+        if chosen.source != "files" or chosen.symbols or chosen.start or chosen.stop:
+            raise SettingsError(
+                f"reproduce {data.name} takes the whole data set: --prices DIR, without --symbols, --start and --end."
+            )
+        found = direction.reproduce(data, Path(chosen.path), settings.reproduce, settings.seed)
+    else:
+        found = trading.reproduce(pipeline.load_prices(settings).sound, settings.reproduce, settings.seed)
+    if folder:
+        publish_file(folder / "table.csv", lambda path: found.table.to_csv(path, index=False))
+        publish_file(folder / "runs.csv", lambda path: found.runs.to_csv(path, index=False))
+        publish_file(folder / "forecasts.parquet", lambda path: found.forecasts.to_parquet(path, index=False))
+    result = {"study": found.name, "table": _records(found.table), "runs": _records(found.runs)}
+    text = f"{found.text}\n\nresults: {folder}" if folder else found.text
+    return Answer({**result, "conclusions": list(found.sentences)}, text)
 
 
 def doctor(settings: Settings, options: Namespace) -> Answer:

@@ -24,6 +24,7 @@ from app.forecasters.baselines import Ewma, RandomWalk
 from app.forecasters.garch import Garch
 from app.forecasters.recipe import Network
 from app.forecasters.tabular import QuantileBoosting
+from app.reproduce.settings import Reproduction
 
 PROJECT = Path(__file__).resolve().parent.parent
 SOURCES = ("sample", "yahoo", "import", "files")
@@ -76,6 +77,7 @@ class Settings(BaseSettings):
     garch: Garch = Garch()
     boosting: QuantileBoosting = QuantileBoosting()
     network: Network = Network()
+    reproduce: Reproduction = Reproduction()
 
     @classmethod
     def settings_customise_sources(

@@ -18,7 +18,7 @@ STREET = (
     ("dataset",),
     ("forecasters",),
     ("evaluation",),
-    ("insight", "registry", "report", "executors"),
+    ("insight", "registry", "report", "executors", "reproduce"),
     ("config",),
     ("pipeline",),
     ("doctor",),
@@ -37,6 +37,7 @@ KERAS_HOMES = (
     "forecasters/networks.py",
     "forecasters/recurrent.py",
     "insight",
+    "reproduce/networks.py",
 )
 HOMES = {
     "keras": KERAS_HOMES,

@@ -23,7 +23,7 @@ from app.prices.dates import session_dates
 MEANINGS = {
     "symbol": ("symbol", "ticker"),
     "date": ("date", "datetime", "timestamp", "", "index level 0"),
-    "open": ("open",),
+    "open": ("original open", "open"),
     "high": ("high",),
     "low": ("low",),
     "close": ("close",),

@@ -3,6 +3,7 @@
 import json
 from argparse import Namespace
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,8 @@ def backtest(settings: Settings, options: Namespace) -> Answer:
     if options.out:
         folder = Path(options.out)
         publish_file(folder / "forecasts.parquet", lambda path: evidence.forecasts.to_parquet(path, index=False))
-        publish_file(folder / "scores.csv", lambda path: evidence.scores.to_csv(path, index=False))
+        for name in ("scores", "calibration", "pit", "comparison", "superiority", "direction"):
+            publish_file(folder / f"{name}.csv", partial(getattr(evidence, name).to_csv, index=False))
         publish_text(folder / "verdict.json", json.dumps(to_json(evidence.verdicts), indent=1, allow_nan=False))
         lines += ["", f"results: {folder}"]
     return Answer(result, "\n".join(lines))
@@ -195,6 +197,8 @@ def _findings(settings: Settings, prices: pipeline.Prices, evidence: pipeline.Ev
         forecasts=evidence.forecasts,
         scores=evidence.scores,
         coverage=evidence.coverage,
+        calibration=evidence.calibration,
+        pit=evidence.pit,
         verdicts=evidence.verdicts,
         live=live,
         prices=prices.sound,

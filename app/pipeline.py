@@ -21,7 +21,7 @@ from app.dataset.windows import Windows, WindowSpec
 from app.errors import DataError, SettingsError
 from app.evaluation import audit as auditing
 from app.evaluation import backtest as walk
-from app.evaluation import metrics, significance
+from app.evaluation import calibration, comparison, metrics, significance
 from app.evaluation.alarms import Finding
 from app.evaluation.audit import Subject
 from app.forecasters import load_fitted, make_recipe, save_fitted
@@ -53,6 +53,11 @@ class Evidence:
     scores: pd.DataFrame
     coverage: pd.DataFrame
     verdicts: list[significance.Verdict]
+    calibration: pd.DataFrame
+    pit: pd.DataFrame
+    comparison: pd.DataFrame
+    superiority: pd.DataFrame
+    direction: pd.DataFrame
 
 
 def fetch(settings: Settings) -> list[Updated]:
@@ -131,6 +136,11 @@ def backtest(settings: Settings, windows: Windows) -> Evidence:
         scores=metrics.score(done.forecasts),
         coverage=metrics.coverage(done.forecasts),
         verdicts=significance.verdicts(done.forecasts),
+        calibration=calibration.calibration(done.forecasts),
+        pit=calibration.pit(done.forecasts),
+        comparison=comparison.summary(comparison.symbol_tests(done.forecasts)),
+        superiority=comparison.superiority(done.forecasts),
+        direction=comparison.direction(done.forecasts),
     )
 
 

@@ -159,6 +159,10 @@ def test_backtest_writes_the_table_the_scores_and_a_verdict_that_agree(home, fil
         if verdict["metric"] == "crps":
             ratio = days[verdict["model"], verdict["horizon"]] / days[verdict["reference"], verdict["horizon"]]
             assert verdict["difference"] == pytest.approx(ratio - 1)
+    sheets = {path.stem: pd.read_csv(path) for path in out.glob("*.csv")}
+    assert set(sheets) == {"scores", "calibration", "pit", "comparison", "superiority", "direction"}
+    whole = sheets["calibration"].query("volatility == 'all' and nominal == 0.9")
+    assert whole["reached"].tolist() == pytest.approx(scores["coverage_90"].tolist())
 
 
 def test_train_then_forecast_in_prices(home, file, capsys):

@@ -9,7 +9,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from app.report.style import ACTUAL, INK, MUTED, NAIVE_LINE, ahead, dates, heading, look, money, percent, plain, styled
+from app.report.style import (
+    ACTUAL,
+    INK,
+    MUTED,
+    NAIVE_LINE,
+    PAPER,
+    ahead,
+    dates,
+    heading,
+    look,
+    money,
+    percent,
+    plain,
+    styled,
+)
 from app.report.wording import count, price
 from app.schema import MEDIAN
 
@@ -94,6 +108,46 @@ def coverage(reached: pd.DataFrame, title: str) -> Figure:
     percent(axes.yaxis)
     heading(axes, plain(title, 40), legend_rows=-(-len(models) // 2), columns=2)
     return figure
+
+
+@styled
+def pit(histogram: pd.DataFrame, title: str) -> Figure:
+    """How often actuals fell between neighbouring quantiles, against the 5 % that belong there.
+
+    Args:
+        histogram: `evaluation.calibration.pit` of one horizon. The first model is drawn as bars with their
+            bands, the open tails hatched, the others as lines.
+        title: what the figure is about.
+    """
+    models = list(dict.fromkeys(histogram["model"]))
+    figure = Figure(figsize=(3.4, 3.1), layout="constrained")
+    axes = figure.subplots()
+    for place, model in enumerate(models):
+        part = histogram[histogram["model"] == model].sort_values("above")
+        color = look(model)[0]
+        if place == 0:
+            _cells(axes, part, color)
+        else:
+            edges = [*part["above"], 1.0]
+            axes.stairs(
+                part["share"], edges, baseline=None, color=color, linewidth=1.2, label=plain(model, 20), zorder=3
+            )
+    axes.axhline(0.05, color=INK, linewidth=1.0, linestyle=(0, (4, 3)), zorder=4)
+    axes.set(xlim=(0, 1), xlabel="level of the forecast at which the actual fell", ylabel="share of actuals")
+    axes.set_ylim(0, max(0.1, 1.1 * np.nanmax(histogram[["share", "high"]].to_numpy())))
+    percent(axes.xaxis)
+    percent(axes.yaxis)
+    heading(axes, plain(title, 40), legend_rows=-(-len(models) // 2), columns=2)
+    return figure
+
+
+def _cells(axes: Axes, part: pd.DataFrame, color: str) -> None:
+    width, middle = part["below"] - part["above"], (part["above"] + part["below"]) / 2
+    bars = axes.bar(middle, part["share"], width=0.9 * width, color=color, alpha=0.5)
+    bars[1].set_label(plain(part["model"].iloc[0], 20))
+    for tail in (bars[0], bars[-1]):
+        tail.set(hatch="////", edgecolor=PAPER, linewidth=0)
+    axes.vlines(middle, part["low"], part["high"], color=color, linewidth=1.2)
 
 
 @styled

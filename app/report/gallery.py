@@ -43,18 +43,32 @@ def skill_picture(ratios: pd.DataFrame, reference: str | None) -> Iterator[Pictu
 
 def coverage_pictures(coverage: pd.DataFrame, model: str | None) -> Iterator[Picture]:
     """One figure per horizon: the main model first, beside the naive model and GJR-GARCH."""
-    shown = list(dict.fromkeys(name for name in (model, *BESIDE) if name in set(coverage["model"])))
-    rows = coverage[coverage["model"].isin(shown)]
-    rows = rows.sort_values("model", key=lambda names: names.map(shown.index), kind="stable")
-    for horizon, part in rows.groupby("horizon"):
-        first = part[part["model"] == shown[0]]
+    for horizon, part in _main_first(coverage, model):
+        first = part[part["model"] == part["model"].iloc[0]]
         worst = first.loc[(first["reached"] - first["nominal"]).abs().idxmax()]
         promised, reached = percent(worst["nominal"], 0), percent(worst["reached"], 1)
-        caption = f"Furthest off for {shown[0]}: {promised} promised, {reached} reached."
+        caption = f"Furthest off for {part['model'].iloc[0]}: {promised} promised, {reached} reached."
         figure = figures.coverage(part, ahead(horizon))
         yield Picture(
             f"coverage-{horizon}", figure, f"Coverage promised and reached, {ahead(horizon)}. {caption}", caption
         )
+
+
+def pit_pictures(pit: pd.DataFrame, model: str | None) -> Iterator[Picture]:
+    """One histogram per horizon: the main model first, beside the naive model and GJR-GARCH."""
+    for horizon, part in _main_first(pit, model):
+        share = part.loc[part["model"] == part["model"].iloc[0]].sort_values("above")["share"].to_numpy()
+        tails = f"{percent(share[0], 1)} fell below the lowest quantile, {percent(share[-1], 1)} above the highest"
+        caption = f"Of the actuals, {tails}; 5 % belong in each."
+        figure = figures.pit(part, ahead(horizon))
+        yield Picture(f"pit-{horizon}", figure, f"Where actuals fell, {ahead(horizon)}. {caption}", caption)
+
+
+def _main_first(table: pd.DataFrame, model: str | None) -> Iterator[tuple[int, pd.DataFrame]]:
+    """The rows of each horizon: those of the main model, then of the naive model and GJR-GARCH."""
+    shown = list(dict.fromkeys(name for name in (model, *BESIDE) if name in set(table["model"])))
+    rows = table[table["model"].isin(shown)]
+    yield from rows.sort_values("model", key=lambda names: names.map(shown.index), kind="stable").groupby("horizon")
 
 
 def actual_pictures(forecasts: pd.DataFrame, prices: pd.DataFrame) -> Iterator[Picture]:

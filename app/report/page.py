@@ -3,7 +3,7 @@
 import base64
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from app.atomic import publish_file, publish_text
+from app.evaluation.calibration import CALIBRATION_COLUMNS, PIT_COLUMNS
 from app.evaluation.significance import Verdict
 from app.report import gallery, tables
 from app.report.pricing import BESIDE, main_model
@@ -36,6 +37,7 @@ class Findings:
     curves: by network, columns epoch, loss, validation_loss and perhaps member.
     settings: nested; versions: by package.
     stale: why the newest forecast is not fresh, or None.
+    calibration, pit: see `evaluation.calibration`; empty when nothing was measured.
     """
 
     title: str
@@ -51,6 +53,8 @@ class Findings:
     settings: dict
     versions: dict[str, str]
     stale: str | None = None
+    calibration: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(CALIBRATION_COLUMNS)))
+    pit: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PIT_COLUMNS)))
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,7 @@ def arrange(findings: Findings, folder: Path) -> dict:
         "newest_others": [entry for entry in newest if entry["model"] != speaker],
         "price_columns": tables.PRICE_COLUMNS,
         "score_columns": tables.SCORE_COLUMNS,
+        "calibration_groups": tables.calibration_groups(findings.calibration, main),
         "relative_to": [name for name in BESIDE if name in set(findings.scores["model"])],
         "score_groups": tables.score_groups(findings.scores),
         "issue_counts": tables.issue_counts(findings.issues),
@@ -124,6 +129,7 @@ def _figures(findings: Findings, main: str | None, folder: Path) -> dict:
         "reference": reference,
         "skill": _show(gallery.skill_picture(ratios, reference), folder),
         "coverage": _show(gallery.coverage_pictures(findings.coverage, main), folder),
+        "pit": _show(gallery.pit_pictures(findings.pit, main), folder),
         "actuals": _show(gallery.actual_pictures(findings.forecasts, findings.prices), folder),
         "newest": _show(gallery.newest_pictures(findings.live, findings.prices), folder),
         "curves": _show(gallery.learning_pictures(findings.curves), folder),

@@ -15,7 +15,7 @@ from app.evaluation.significance import Verdict, to_json
 from app.report.page import Findings
 
 TABLES = ("forecasts", "live", "prices", "issues")
-SHEETS = ("scores", "coverage")
+SHEETS = ("scores", "coverage", "calibration", "pit")
 
 
 def save_findings(findings: Findings, folder: Path) -> None:

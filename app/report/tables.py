@@ -110,6 +110,29 @@ def _best(rows: pd.DataFrame, name: str) -> set[str]:
     return set(values.index[values == values.min()])
 
 
+def calibration_groups(calibration: pd.DataFrame, model: str | None) -> list[dict]:
+    """One group per horizon: coverage of one model by volatility, and of the models beside it at 90 %.
+
+    A cell is off when its band does not hold what was promised.
+    """
+    beside = [name for name in BESIDE if name != model and name in set(calibration["model"])]
+    table = calibration.assign(
+        off=(calibration["low"] > calibration["nominal"]) | (calibration["high"] < calibration["nominal"])
+    )
+    groups = []
+    for horizon, part in table[table["model"] == model].groupby("horizon"):
+        rows = []
+        for volatility, own in part.groupby("volatility", sort=False):
+            alike = table[
+                (table["horizon"] == horizon) & (table["volatility"] == volatility) & (table["nominal"] == 0.9)
+            ]
+            others = alike[alike["model"].isin(beside)].set_index("model").to_dict("index")
+            cells = own.sort_values("nominal").to_dict("records")
+            rows.append({"volatility": volatility, "cells": cells, "others": [others.get(name) for name in beside]})
+        groups.append({"horizon": int(horizon), "rows": rows, "beside": beside})
+    return groups
+
+
 def newest_rows(live: pd.DataFrame, prices: pd.DataFrame) -> list[dict]:
     """One entry per model and symbol: its last close, and for each horizon the prices and the chance of a rise."""
     table = priced(live, prices).assign(chance=chance_of_rise(live), move=live[MEDIAN])

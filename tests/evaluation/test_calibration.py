@@ -14,16 +14,16 @@ from tests.reference import pit_histogram
 
 
 def test_terciles_by_hand():
-    widths = np.array([[1, 7, 4], [8, 2, 6], [9, 5, 3]])
-    found = volatility(gaussian("ewma", np.zeros((3, 3)), spread=widths))
-    low, middle, high = "low", "middle", "high"
-    assert found.tolist() == [low, high, middle, high, low, middle, high, middle, low]
+    widths = np.array([[1, 12, 4, 6], [9, 2, 7, 11], [10, 5, 3, 8]])
+    found = volatility(gaussian("ewma", np.zeros((3, 4)), spread=widths))
+    expected = np.select([widths <= 4, widths <= 8], ["low", "middle"], "high")
+    assert found.tolist() == expected.ravel().tolist()
 
 
 def test_every_model_is_measured_by_the_same_yardstick():
     widths = np.array([[1.0, 2, 3, 4, 5, 6]])
     ewma, walk, network = (gaussian(name, np.zeros((1, 6)), widths) for name in ("ewma", "random-walk", "lstm"))
-    backwards = gaussian("gru", np.zeros((1, 6)), widths[:, ::-1])
+    backwards = gaussian("gru", np.zeros((1, 6)), 10 * widths[:, ::-1])
     expected = ["low", "low", "middle", "middle", "high", "high"]
     assert volatility(pd.concat([network, backwards, ewma])).tolist() == expected * 3
     assert volatility(pd.concat([backwards, walk])).tolist() == expected * 2

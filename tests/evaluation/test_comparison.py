@@ -146,6 +146,27 @@ def test_models_that_say_the_same_beat_nobody():
     assert found["p_value"].tolist() == [1.0]
 
 
+def test_a_rival_that_might_have_won_counts_and_one_that_never_could_does_not():
+    few = models(np.random.default_rng(8), {**FIVE, "gru": 0.6})
+    alike = few[few["model"] == "random-walk"]
+    plain, near, hopeless = (
+        superiority(pd.concat([few, *more])).set_index("benchmark").loc["random-walk", "p_value"]
+        for more in (
+            [],
+            [models_beside(alike, seed, 0.72) for seed in range(8)],
+            [models_beside(alike, seed, 3.0) for seed in range(8)],
+        )
+    )
+    assert hopeless == plain
+    assert near > plain + 0.02
+
+
+def models_beside(alike, seed, size):
+    """Another model of the same actuals, whose median is off by noise of a size."""
+    actual = alike["actual"].to_numpy()[None, :]
+    return gaussian(f"other {seed}", actual, 1.0, size * np.random.default_rng(seed).normal(size=actual.shape))
+
+
 def test_it_agrees_with_arch_where_forecasts_do_not_overlap():
     table = models(np.random.default_rng(8), {**FIVE, "gru": 0.6}, days=500)
     days = day_means(table)

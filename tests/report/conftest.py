@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from app.evaluation import metrics, significance
+from app.evaluation import calibration, metrics, significance
 from app.report.page import Findings
 from app.schema import ISSUE_COLUMNS, LEVELS, QUANTILES, prices_table
 
@@ -73,6 +73,8 @@ def make_findings() -> Findings:
         forecasts=tables[False],
         scores=metrics.score(tables[False]),
         coverage=metrics.coverage(tables[False]),
+        calibration=calibration.calibration(tables[False]),
+        pit=calibration.pit(tables[False]),
         verdicts=significance.verdicts(tables[False]),
         live=tables[True],
         prices=prices,

@@ -33,6 +33,7 @@ def drawn(findings, rows, live) -> dict:
     return {
         "skill": figures.skill(ratios, "gjr-garch"),
         "coverage": figures.coverage(reached, "5 sessions ahead"),
+        "pit": figures.pit(findings.pit[findings.pit["horizon"] == 5].iloc[::-1], "5 sessions ahead"),
         "against_actuals": figures.against_actuals(priced(rows, findings.prices), rows, "NASDAQ"),
         "newest": figures.newest(history(findings.prices, "NASDAQ", 60), priced(live, findings.prices), "NASDAQ"),
         "learning": figures.learning(findings.curves["lstm"], "lstm"),
@@ -99,6 +100,18 @@ def test_coverage_lines_are_what_was_reached(findings, drawn):
         assert drawn_line.get_ydata().tolist() == part["reached"].tolist()
 
 
+def test_the_first_model_of_a_histogram_is_bars_with_open_tails_and_the_others_are_steps(findings, drawn):
+    table = findings.pit[findings.pit["horizon"] == 5]
+    first, *others = reversed(table["model"].unique())
+    bars = drawn["pit"].axes[0].containers[0]
+    assert [bar.get_height() for bar in bars] == table.loc[table["model"] == first, "share"].tolist()
+    assert [bool(bar.get_hatch()) for bar in bars] == [True] + [False] * 18 + [True]
+    steps = [patch for patch in drawn["pit"].axes[0].patches if hasattr(patch, "get_data")]
+    assert [step.get_label() for step in steps] == others
+    assert steps[0].get_data().values.tolist() == table.loc[table["model"] == others[0], "share"].tolist()
+    assert [text.get_text() for text in drawn["pit"].axes[0].get_legend().get_texts()] == [first, *others]
+
+
 def test_the_newest_fan_opens_from_the_last_close(findings, drawn, live):
     axes = drawn["newest"].axes[0]
     past = findings.prices[findings.prices["symbol"] == "NASDAQ"].tail(60)
@@ -142,7 +155,7 @@ def test_a_curve_without_a_finite_validation_loss_is_drawn(findings):
     assert len(line(figures.learning(curve, "lstm").axes[0], "kept").get_xdata()) == 0
 
 
-@pytest.mark.parametrize("name", ["coverage", "against_actuals", "newest", "learning"])
+@pytest.mark.parametrize("name", ["coverage", "pit", "against_actuals", "newest", "learning"])
 def test_every_axis_is_labelled(drawn, name):
     for axes in drawn[name].axes:
         assert axes.get_ylabel()
@@ -156,7 +169,7 @@ def test_skill_says_what_it_shows_below_and_names_every_model(drawn, findings):
     assert names == [model for model in findings.scores["model"].unique() if model != "gjr-garch"]
 
 
-@pytest.mark.parametrize("name", ["coverage", "against_actuals", "newest", "learning"])
+@pytest.mark.parametrize("name", ["coverage", "pit", "against_actuals", "newest", "learning"])
 def test_no_legend_covers_data(drawn, name):
     figure = drawn[name]
     figure.draw_without_rendering()
@@ -164,7 +177,7 @@ def test_no_legend_covers_data(drawn, name):
     assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1 - 1
 
 
-@pytest.mark.parametrize("name", ["skill", "coverage", "against_actuals", "newest", "learning"])
+@pytest.mark.parametrize("name", ["skill", "coverage", "pit", "against_actuals", "newest", "learning"])
 def test_nothing_is_cut_off_at_the_edge(drawn, name):
     figure = drawn[name]
     figure.draw_without_rendering()

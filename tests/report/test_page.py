@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from app.errors import StorageError
+from app.evaluation.calibration import CALIBRATION_COLUMNS
 from app.evaluation.significance import Verdict
 from app.report import gallery
 from app.report.page import Findings, write_report
-from app.report.tables import flattened, newest_rows, questions, score_groups, skill_ratios
+from app.report.tables import calibration_groups, flattened, newest_rows, questions, score_groups, skill_ratios
 from app.report.wording import chance, count, day, hundredfold, listed, percent, price, summary
 
 HOSTILE = "<script>alert(1)</script>\"'&$x^$/../../etc"
@@ -38,7 +39,10 @@ def small(findings) -> Findings:
 @pytest.fixture(scope="module")
 def words(small) -> Findings:
     """A page with no figure but that of the newest forecast, for what is said in words."""
-    return replace(small, **{name: getattr(small, name).head(0) for name in ("forecasts", "scores", "coverage")})
+    return replace(
+        small,
+        **{name: getattr(small, name).head(0) for name in ("forecasts", "scores", "coverage", "calibration", "pit")},
+    )
 
 
 def written(findings: Findings, folder: Path) -> str:
@@ -57,7 +61,7 @@ def only(findings: Findings, **wanted) -> Findings:
             table = table[table[name].isin(values)] if name in table else table
         return table
 
-    names = ("forecasts", "scores", "coverage", "live", "prices", "issues")
+    names = ("forecasts", "scores", "coverage", "calibration", "pit", "live", "prices", "issues")
     models = wanted.get("model", [verdict.model for verdict in findings.verdicts])
     references = wanted.get("model", [verdict.reference for verdict in findings.verdicts])
     horizons = wanted.get("horizon", [1, 5, 20])
@@ -159,7 +163,7 @@ def test_the_page_stands_alone(page):
 
 def test_every_figure_can_be_read_aloud_and_is_also_a_file(folder, page):
     images = [attrs for tag, attrs in outline(page).tags if tag == "img"]
-    assert len(images) == 1 + 3 + 3 + 2 + 3
+    assert len(images) == 1 + 3 + 3 + 3 + 2 + 3
     assert all(len(image["alt"]) > 30 for image in images)
     files = sorted(path.name for path in (folder / "figures").iterdir())
     assert len(files) == len(images) + 1
@@ -168,7 +172,7 @@ def test_every_figure_can_be_read_aloud_and_is_also_a_file(folder, page):
 
 def test_two_symbols_fit_into_three_megabytes_and_twelve_into_eight(folder):
     assert (folder / "report.html").stat().st_size < 3e6
-    figures_of_twelve = 2 + 3 + 7 + 12 + 3
+    figures_of_twelve = 2 + 3 + 3 + 7 + 12 + 3
     largest = max(path.stat().st_size for path in (folder / "figures").iterdir())
     assert figures_of_twelve * largest * 4 / 3 < 8e6
 
@@ -256,7 +260,7 @@ def test_without_curves_or_issues_nothing_empty_is_shown(small, tmp_path):
 
 
 def test_a_live_forecast_without_a_back_test_says_that_nothing_backs_it(small, tmp_path):
-    empty = {name: getattr(small, name).head(0) for name in ("forecasts", "scores", "coverage")}
+    empty = {name: getattr(small, name).head(0) for name in ("forecasts", "scores", "coverage", "calibration", "pit")}
     page = written(replace(small, verdicts=[], curves={}, **empty), tmp_path)
     outline(page)
     assert "nothing here says whether the forecasts" in page
@@ -270,7 +274,7 @@ def test_a_back_test_without_a_live_forecast_has_a_page(small, tmp_path):
 
 
 def test_a_run_that_found_nothing_has_a_page(findings, tmp_path):
-    names = ("forecasts", "scores", "coverage", "live", "prices", "issues")
+    names = ("forecasts", "scores", "coverage", "calibration", "pit", "live", "prices", "issues")
     empty = {name: getattr(findings, name).head(0) for name in names}
     page = written(replace(findings, verdicts=[], curves={}, settings={}, versions={}, **empty), tmp_path)
     outline(page)
@@ -307,7 +311,7 @@ def test_the_list_of_issues_is_capped_and_counted(words, findings, tmp_path):
 
 
 def test_writing_leaves_the_findings_as_they_were(small, tmp_path):
-    names = ("forecasts", "scores", "coverage", "live", "prices", "issues")
+    names = ("forecasts", "scores", "coverage", "calibration", "pit", "live", "prices", "issues")
     before = {name: getattr(small, name).copy() for name in names}
     write_report(small, tmp_path)
     for name in names:
@@ -347,6 +351,38 @@ def test_the_best_of_a_column_is_lowest_highest_or_nearest_to_its_promise():
     assert group["best"]["direction"] == {"gjr-garch", "random-walk"}
     assert group["best"]["coverage_90"] == {"random-walk"}
     assert group["best"]["width_80"] == set()
+
+
+def test_coverage_by_volatility_stands_beside_that_of_the_naive_model_and_marks_broken_promises():
+    rows = [
+        (model, 5, volatility, nominal, nominal - off, 99, nominal - off - 0.02, nominal - off + 0.02)
+        for model, off in (("lstm", 0.01), ("gru", 0.0), ("random-walk", 0.05))
+        for volatility in ("all", "low")
+        for nominal in (0.5, 0.8, 0.9)
+    ]
+    group = calibration_groups(pd.DataFrame(rows, columns=list(CALIBRATION_COLUMNS)), "lstm")[0]
+    assert (group["horizon"], group["beside"]) == (5, ["random-walk"])
+    assert [row["volatility"] for row in group["rows"]] == ["all", "low"]
+    assert [cell["reached"] for cell in group["rows"][1]["cells"]] == pytest.approx([0.49, 0.79, 0.89])
+    assert [cell["off"] for cell in group["rows"][1]["cells"]] == [False] * 3
+    assert group["rows"][1]["others"][0]["off"]
+    assert calibration_groups(pd.DataFrame(columns=list(CALIBRATION_COLUMNS)), None) == []
+
+
+def test_coverage_by_volatility_and_the_histogram_are_on_the_page(page):
+    assert page.index("In calm and in stormy markets") < page.index("Where in their forecasts actuals fell")
+    assert (
+        re.findall(r'<th scope="row" class="name">(all|low|middle|high)</th>', page)
+        == ["all", "low", "middle", "high"] * 3
+    )
+    assert page.count("5 % belong in each.") == 2 * 3
+
+
+def test_an_earlier_run_without_a_histogram_has_a_page(findings, small, tmp_path):
+    page = written(replace(small, calibration=findings.calibration.head(0), pit=findings.pit.head(0)), tmp_path)
+    outline(page)
+    assert "In calm and in stormy markets" not in page
+    assert "Where in their forecasts" not in page
 
 
 def verdict(horizon: int = 1, **changes) -> Verdict:

@@ -124,6 +124,16 @@ def test_a_target_told_before_its_session_is_a_finding(subject):
     assert "targets" in failed(audit(mutant, origins=2))
 
 
+def test_targets_that_depend_on_the_whole_period_are_a_finding(subject):
+    """Returns less their mean over all days: what was learnt from on a day was not known on it."""
+
+    def centred(panel, prices):
+        return replace(panel, actual=panel.actual - np.nanmean(panel.actual, axis=0))
+
+    mutant = replace(subject, pipeline=partial(planted.changed, centred, subject.pipeline))
+    assert "targets" in failed(audit(mutant, origins=2))
+
+
 def test_cleaning_that_knows_the_next_session_is_a_finding(subject):
     """Rows before a fall are left out: known a session too late to be of use, and a bias for all before."""
 
@@ -141,6 +151,7 @@ def test_a_model_that_reads_the_answer_is_caught_twice(subject):
     (words,) = [one.detail for one in found if one.check == "accuracy"]
     assert "the direction is right in 100.0%" in words
     assert "the median explains 100% of the returns" in words
+    assert "CRPS is 0.0" in words
 
 
 def test_a_leak_inside_the_prices_is_seen_by_its_accuracy_alone(subject):
@@ -179,11 +190,13 @@ def test_a_median_close_to_the_last_price_with_honest_intervals_is_no_copy(subje
     assert "its skill is not significant (no: " in found.detail or "not significant (ewma's median" in found.detail
 
 
-def test_intervals_far_from_their_promise_raise_an_alarm(subject):
-    told = planted.Told(lambda windows: np.zeros(len(windows)), width=0.2)
+@pytest.mark.parametrize(("width", "words"), [(0.2, "80% intervals hold 18% at h = 1"), (6.0, "50% intervals hold 9")])
+def test_intervals_far_from_their_promise_raise_an_alarm(width, words, subject):
+    told = planted.Told(lambda windows: np.zeros(len(windows)), width)
     found = audit(planted.only(told, subject), origins=2)
     (alarm,) = [one for one in found if one.check == "accuracy"]
-    assert "80% intervals hold" in alarm.detail
+    assert not alarm.passed
+    assert words in alarm.detail
 
 
 def test_too_few_days_raise_no_alarm(subject):
@@ -192,6 +205,7 @@ def test_too_few_days_raise_no_alarm(subject):
     )
     few = table[table["origin"] >= table["origin"].sort_values().unique()[-200]]
     assert plausible("a", trials, few).passed
+    assert "199 days are too few for an alarm, 250 are needed" in plausible("a", trials, few).detail
     assert not plausible("a", trials, table).passed
 
 

@@ -85,7 +85,7 @@ def mcc(counts: np.ndarray) -> Statistic:
 
 
 def mean(statistics: list[Statistic]) -> Statistic:
-    """The mean over seeds: on the same days, so that its interval is no narrower for having more seeds."""
+    """The mean over seeds, paired by day: what the seeds have in common is not averaged away."""
     value = float(np.mean([one.value for one in statistics]))
     return Statistic(value, np.mean([one.by_day for one in statistics], axis=0))
 

@@ -138,6 +138,8 @@ def _sentence(data: DataSet, row: dict) -> str:
     return (
         f"{row['model']}: accuracy {100 * row['accuracy']:.2f} %, {100 * row['gain']:+.1f} points beside always up, "
         f"95 % interval {100 * row['gain_low']:+.1f} to {100 * row['gain_high']:+.1f}, {row['days']} days: {skill}. "
+        f"MCC {row['mcc']:.3f}, 95 % interval {row['mcc_low']:.3f} to {row['mcc_high']:.3f}: "
+        f"{'above 0' if row['mcc_low'] > 0 else 'no evidence that it is above 0'}. "
         f"The published {100 * published:.2f} % lies {'inside' if inside else 'outside'} our 95 % interval, "
         f"{100 * row['accuracy_low']:.1f} to {100 * row['accuracy_high']:.1f} %."
     )
@@ -164,7 +166,10 @@ def _text(
         for lookback, wanted in data.instances.items()
     )
     head = f"{data.name}: instances for training / validation / test {counts}, as published"
-    note = "intervals: days are the sample, by blocks of days; beside always up: points of accuracy on the same rows"
+    note = (
+        "intervals: days are the sample, by blocks of days; ± is the spread between seeds, which they do not cover; "
+        "beside always up: 95 % interval of the difference in accuracy on the same rows, in points"
+    )
     seeds = listed.round(4).to_string(index=False)
     return "\n\n".join([head, f"{shown.to_string(index=False)}\n{note}", "\n".join(sentences), f"every run:\n{seeds}"])
 

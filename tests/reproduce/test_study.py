@@ -63,9 +63,11 @@ def test_every_figure_of_ours_can_be_computed_from_the_forecasts(found):
 
 def test_the_sentence_claims_skill_only_where_the_interval_does(data):
     row = {"model": "lstm", "accuracy": 0.55, "gain": 0.04, "accuracy_low": 0.52, "accuracy_high": 0.58, "days": 64}
-    unsure = study._sentence(data, {**row, "gain_low": -0.01, "gain_high": 0.09})
-    sure = study._sentence(data, {**row, "gain_low": 0.01, "gain_high": 0.07})
+    row |= {"mcc": 0.1, "mcc_high": 0.2}
+    unsure = study._sentence(data, {**row, "gain_low": -0.01, "gain_high": 0.09, "mcc_low": -0.01})
+    sure = study._sentence(data, {**row, "gain_low": 0.01, "gain_high": 0.07, "mcc_low": 0.01})
     assert "no evidence of more than always up says" in unsure
+    assert "MCC 0.100, 95 % interval -0.010 to 0.200: no evidence that it is above 0." in unsure
     assert "no evidence" not in sure
     assert "The published 53.18 % lies inside our 95 % interval, 52.0 to 58.0 %." in sure
 

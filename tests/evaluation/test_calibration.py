@@ -84,10 +84,9 @@ def test_a_tercile_is_the_coverage_of_its_rows(regimes):
 
 def test_the_band_of_a_tercile_holds_the_promise_in_about_95_of_100_histories():
     random = np.random.default_rng(3)
-    actual = overlapping(random, 100, 600, 5)
     calm = np.repeat(random.random(60) < 0.5, 10) + 1.0
-    parts = [gaussian(f"m{i:03d}", calm * one, calm * np.sqrt(5), horizon=5) for i, one in enumerate(actual)]
-    found = calibration(pd.concat(parts, ignore_index=True))
+    table = gaussian("", calm * overlapping(random, 100, 600, 5), calm * np.sqrt(5), horizon=5)
+    found = calibration(table.assign(model=table["symbol"]))
     part = found[(found["volatility"] != "all") & (found["nominal"] == 0.8)]
     assert 0.90 <= ((part["low"] <= 0.8) & (part["high"] >= 0.8)).mean() <= 0.98
 

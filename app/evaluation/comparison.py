@@ -95,8 +95,9 @@ def superiority(forecasts: pd.DataFrame, metric: str = "crps", draws: int = 1000
         the benchmark's, p_value Hansen's consistent one. Fewer days than `MIN_SPANS` horizons are passed over.
 
     Source: Hansen (2005), "A test for superior predictive ability", JBES 23, 365-380. Its distribution comes from the
-    block bootstrap of `day_block_interval`, studentised in each draw. `arch.bootstrap.SPA` is not: of benchmarks that nothing beats
-    it called 20 of 100 beaten at the 5 % level, this 36 of 500 (20 sessions ahead, 500 days, 5 rivals).
+    block bootstrap of `day_block_interval`, studentised in each draw. `arch.bootstrap.SPA` is not: of
+    benchmarks that nothing beats it called 20 of 100 beaten at the 5 % level, this 36 of 500 (20 sessions
+    ahead, 500 days, 5 rivals).
     """
     rows = []
     for horizon, days in day_means(forecasts, metric).groupby("horizon"):

@@ -24,6 +24,7 @@ from app.forecasters.baselines import Ewma, RandomWalk
 from app.forecasters.garch import Garch
 from app.forecasters.recipe import Network
 from app.forecasters.tabular import QuantileBoosting
+from app.prices.sources import check_symbol
 from app.reproduce.settings import Reproduction
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -58,7 +59,7 @@ class PriceSettings:
         for name in ("start", "stop"):
             check_day(f"prices.{name}", getattr(self, name))
         if self.source == "yahoo":
-            object.__setattr__(self, "symbols", tuple(symbol.upper() for symbol in self.symbols))
+            object.__setattr__(self, "symbols", tuple(check_symbol(symbol).upper() for symbol in self.symbols))
 
 
 class Settings(BaseSettings):

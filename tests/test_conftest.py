@@ -4,6 +4,7 @@ import socket
 
 import numpy as np
 import pytest
+from curl_cffi import CurlError
 from curl_cffi import requests as curl
 
 from app.prices.calendar import sessions
@@ -29,7 +30,7 @@ def test_another_machine_cannot_be_reached(host):
 
 
 def test_libcurl_cannot_reach_another_machine():
-    with pytest.raises(curl.exceptions.RequestException, match=r"127\.0\.0\.1"):
+    with pytest.raises(CurlError, match=r"127\.0\.0\.1"):
         curl.get("https://example.invalid/", timeout=5)
 
 

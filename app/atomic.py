@@ -67,19 +67,23 @@ def publish_folder(folder: Path, write: Callable[[Path], object]) -> Path:
 
 
 def ensure_writable(folder: Path) -> Path:
-    """Make the folder if need be, and prove that a file can be written in it before work starts.
+    """Prove, before work starts, that files can be written in a folder or that it can be made; makes nothing.
 
     Raises:
-        StorageError: it cannot be made or written.
+        StorageError: they cannot.
     """
-    folder = Path(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=nearest_existing(folder)):
             pass
     except OSError as error:
         raise storage_error(folder, error) from error
-    return folder
+    return Path(folder)
+
+
+def nearest_existing(folder: Path) -> Path:
+    """The folder itself if it is there, else the nearest one above it that is."""
+    folder = Path(folder).absolute()
+    return next(place for place in (folder, *folder.parents) if place.exists())
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:

@@ -42,7 +42,8 @@ class Answer:
 def run(settings: Settings, options: Namespace) -> Answer:
     """Prices, back test, training, forecast and report."""
     wanted = Path(options.out) if options.out else None
-    ensure_writable(wanted or settings.data)
+    for folder in (wanted or settings.data, settings.data, settings.versions):
+        ensure_writable(folder)
     prices = pipeline.load_prices(settings)
     windows = pipeline.make_dataset(settings, prices)
     evidence = pipeline.backtest(settings, windows)
@@ -52,8 +53,9 @@ def run(settings: Settings, options: Namespace) -> Answer:
     findings = _findings(settings, prices, evidence, live)
     save_findings(findings, folder)
     page = write_report(findings, folder)
-    result = {"report": str(page), **to_json(evidence.verdicts), "forecasts": _records(price_table(live))}
-    return Answer(result, "\n".join([*_sentences(evidence), "", f"report: {page}"]))
+    forecasts = {"stale": findings.stale, "forecasts": _records(price_table(live))}
+    result = {"report": str(page), **to_json(evidence.verdicts), **forecasts}
+    return Answer(result, "\n".join([*_sentences(evidence), "", f"report: {page}"]), findings.stale)
 
 
 def fetch(settings: Settings, options: Namespace) -> Answer:
@@ -131,7 +133,7 @@ def prices_import(settings: Settings, options: Namespace) -> Answer:
     if not settings.prices.path:
         raise SettingsError("prices import needs a path: `python -m app prices import prices.csv`.")
     ensure_writable(settings.data)
-    table = Files(Path(settings.prices.path)).table(settings.prices.symbols or None)
+    table = Files(Path(settings.prices.path)).table(settings.prices.symbols or None, *pipeline.span(settings))
     appended = Ledger(settings.ledger).append(table, source="import", version=Path(settings.prices.path).name)
     counts = f"{appended.new} new rows, {appended.revised} revised, {appended.unchanged} known already"
     return Answer(asdict(appended), f"{table['symbol'].nunique()} symbols: {counts}")

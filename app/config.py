@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from app.dataset.windows import WindowSpec
 from app.errors import SettingsError
 from app.evaluation.backtest import Plan, check_day
-from app.forecasters import check_name
+from app.forecasters import MODELS, check_name
 from app.forecasters.baselines import Ewma, RandomWalk
 from app.forecasters.garch import Garch
 from app.forecasters.recipe import Network
@@ -97,6 +97,8 @@ class Settings(BaseSettings):
         """Let "1,5,20" stand for a list wherever a list is wanted."""
         default = cls.model_fields[info.field_name].default
         if info.field_name == "models":
+            if not _words(value):
+                raise SettingsError(f"models must be among {list(MODELS)}, got none.")
             return tuple(check_name(name) for name in _words(value))
         if isinstance(default, tuple):
             return _words(value)
@@ -149,9 +151,20 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
         raise SettingsError(_one_line(error)) from None
 
 
+class _Variables(EnvSettingsSource):
+    """STOCK_* variables, in which a list may be written as in every other place: with commas."""
+
+    def decode_complex_value(self, field_name: str, field: Any, value: Any) -> Any:
+        """JSON where it is JSON, else the text, which `Settings` splits."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
+
+
 def _variables() -> dict[str, Any]:
     """STOCK_* variables as nested values; those of other programs are left alone."""
-    source = EnvSettingsSource(Settings, env_prefix="STOCK_", env_nested_delimiter="__")
+    source = _Variables(Settings, env_prefix="STOCK_", env_nested_delimiter="__")
     ours = {name for name in os.environ if name.upper().startswith("STOCK_") and "__" in name}
     for name in ours:
         section = name[len("STOCK_") :].split("__")[0].lower()

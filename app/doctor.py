@@ -4,6 +4,7 @@ import os
 import shutil
 from typing import Any
 
+from app.atomic import nearest_existing
 from app.config import Settings
 from app.forecasters.recipe import cudnn_path
 from app.forecasters.start import load
@@ -12,6 +13,7 @@ from app.pipeline import library_versions
 
 def examine(settings: Settings) -> tuple[dict[str, Any], str]:
     """Facts for a program, and the same as lines for a person."""
+    place = nearest_existing(settings.home)
     facts = {
         "versions": library_versions(),
         **_keras(settings),
@@ -19,8 +21,8 @@ def examine(settings: Settings) -> tuple[dict[str, Any], str]:
         "ledger": str(settings.ledger),
         "models": str(settings.versions),
         "reports": str(settings.data / "reports"),
-        "writable": os.access(settings.home, os.W_OK),
-        "free_GB": round(shutil.disk_usage(settings.home).free / 1e9, 1),
+        "writable": place.is_dir() and os.access(place, os.W_OK),
+        "free_GB": round(shutil.disk_usage(place).free / 1e9, 1),
     }
     lines = [f"{name} {version}" for name, version in facts["versions"].items()]
     lines += [f"{name}: {value}" for name, value in facts.items() if name != "versions"]

@@ -4,7 +4,7 @@ import dataclasses
 import importlib.metadata
 import logging
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from app.prices.quality import inspect, sound
 from app.prices.sources import Files, Sample, Source, check_symbol
 from app.prices.store import Ledger
 from app.prices.update import Updated, unknown_symbols, update
+from app.schema import FORECAST_KEYS
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,10 @@ def load_prices(settings: Settings) -> Prices:
 
 def check(settings: Settings) -> pd.DataFrame:
     """The issues of the prices the settings name, as they are stored or in files; nothing is fetched or changed."""
-    return inspect(read_prices(settings, fetching=False), calendar=settings.prices.calendar or None)
+    raw = read_prices(settings, fetching=False)
+    if len(raw) == 0:
+        raise DataError("prices: there is nothing to check between --start and --end.")
+    return inspect(raw, calendar=settings.prices.calendar or None)
 
 
 def read_prices(settings: Settings, fetching: bool = True, as_of: str = "") -> pd.DataFrame:
@@ -98,9 +102,11 @@ def read_prices(settings: Settings, fetching: bool = True, as_of: str = "") -> p
         as_of: ISO date; what the ledger knew at the end of that day.
     """
     wanted = settings.prices
-    start, stop = (np.datetime64(day, "D") if day else None for day in (wanted.start, wanted.stop))
+    start, stop = span(settings)
     if wanted.source == "files":
         return Files(Path(wanted.path)).table(wanted.symbols or None, start, stop)
+    if wanted.source == "sample" and not fetching:
+        return _sample(wanted.symbols, start, stop)
     if wanted.source == "sample" or (fetching and wanted.source == "yahoo" and not wanted.offline):
         fetch(settings)
     ledger = Ledger(settings.ledger)
@@ -111,6 +117,12 @@ def read_prices(settings: Settings, fetching: bool = True, as_of: str = "") -> p
         )
     unknown_symbols(wanted.symbols, held, f"the ledger's {wanted.source!r}")
     return ledger.prices(wanted.source, wanted.symbols or None, start, stop, as_of=as_of or None)
+
+
+def span(settings: Settings) -> tuple[np.datetime64 | None, np.datetime64 | None]:
+    """First and last day of prices asked for; None is no bound."""
+    first, last = (np.datetime64(day, "D") if day else None for day in (settings.prices.start, settings.prices.stop))
+    return first, last
 
 
 def make_dataset(settings: Settings, prices: Prices, spec: WindowSpec | None = None) -> Windows:
@@ -185,9 +197,17 @@ def forecast(settings: Settings, prices: Prices) -> pd.DataFrame:
         windows = newest_windows[specs[name]]
         tables.append(forecasts_table(name, windows, load_fitted(version.folder).predict(windows)))
     live = pd.concat(tables, ignore_index=True)
-    newest = pd.Timestamp(live["origin"].max()).date().isoformat()
-    publish_file(settings.data / "forecasts" / f"{newest}.parquet", lambda path: live.to_parquet(path, index=False))
+    _publish_forecasts(settings, live)
     return live
+
+
+def _publish_forecasts(settings: Settings, live: pd.DataFrame) -> None:
+    """Add to the forecasts of this source and newest origin; those of other symbols and models stay."""
+    newest = pd.Timestamp(live["origin"].max()).date().isoformat()
+    place = settings.data / "forecasts" / f"{settings.prices.source}-{newest}.parquet"
+    earlier = [pd.read_parquet(place)] if place.exists() else []
+    every = pd.concat([*earlier, live], ignore_index=True).drop_duplicates(list(FORECAST_KEYS), keep="last")
+    publish_file(place, lambda path: every.to_parquet(path, index=False))
 
 
 def staleness(settings: Settings, live: pd.DataFrame, now: pd.Timestamp | None = None) -> str | None:
@@ -229,6 +249,13 @@ def library_versions() -> dict[str, str]:
 def plain_settings(settings: Settings) -> dict:
     """Settings as nested plain values, for cards and reports; no folder of the user's among them."""
     return settings.model_dump(mode="json", exclude={"home"})
+
+
+def _sample(symbols: Sequence[str], start: np.datetime64 | None, stop: np.datetime64 | None) -> pd.DataFrame:
+    """The embedded sample as it is, without storing it."""
+    sample = Sample()
+    unknown_symbols(symbols, sample.symbols(), "the sample")
+    return pd.concat([sample.history(one, start, stop) for one in symbols or sample.symbols()], ignore_index=True)
 
 
 def _spec(version: registry.Version) -> WindowSpec:

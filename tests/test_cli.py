@@ -101,6 +101,7 @@ def test_commands_that_do_not_train_leave_tensorflow_alone(home, file):
         (["forecast", "--source", "import"], 2, "the ledger holds nothing from 'import' yet"),
         (["report"], 4, "run `python -m app run` first"),
         (["report", "."], 2, "holds no findings of a run"),
+        (["prices", "check", "FILE", "--start", "2040-01-01"], 4, "there is nothing to check"),
         (["prices", "import"], 2, "prices import needs a path"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -124,10 +125,8 @@ def test_a_mistake_is_one_clear_line_with_its_exit_code_and_changes_nothing(
     assert printed.err.startswith("error: ")
     assert printed.err.count("\n") == 1
     assert words in printed.err
-    after = everything_in(home)
-    assert {name: content for name, content in after.items() if "ledger" not in name} == before
-    if "sample" not in arguments:
-        assert after == before
+    assert everything_in(home) == before
+    assert list(home.iterdir()) == []
 
 
 def test_an_unknown_symbol_leaves_the_ledger_as_it_was(home, capsys):
@@ -209,6 +208,26 @@ def test_an_unexpected_fault_is_one_line_unless_debugging(home, monkeypatch, cap
     assert capsys.readouterr().err == "error: unexpected RuntimeError: the spring. Run again with --debug.\n"
     assert main(["doctor", "--debug"]) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_looking_at_the_sample_stores_nothing(home, capsys):
+    assert main(["prices", "check", "--quiet"]) == 0
+    assert main(["prices", "show", "--end", "1999-02-01", "--quiet"]) == 0
+    assert list(home.iterdir()) == []
+
+
+def test_forecasts_of_other_symbols_stay_published(home, file, capsys):
+    assert main(["train", "--prices", file, "--models", "ewma", *QUICK]) == 0
+    for symbol in ("UP", "NOISE"):
+        assert main(["forecast", "--prices", file, "--symbols", symbol, "--models", "ewma", "--quiet"]) == 0
+    (published,) = (home / "data" / "forecasts").glob("*.parquet")
+    assert set(pd.read_parquet(published)["symbol"]) == {"UP", "NOISE"}
+
+
+def test_doctor_answers_before_anything_was_made(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("STOCK_HOME", str(tmp_path / "not" / "yet"))
+    assert main(["doctor", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["writable"] is True
 
 
 def test_doctor_says_where_data_live_and_what_runs(home, capsys):

@@ -53,6 +53,8 @@ def test_text_becomes_numbers_and_lists(home, monkeypatch):
         ({"window": {"horizons": "1,x"}}, r"window.horizons.1: input should be a valid integer.*got 'x'"),
         ({"prices": {"source": "bloomberg"}}, "prices.source must be one of .*got 'bloomberg'"),
         ({"prices": {"start": "soon"}}, "prices.start must be a date such as 2014-01-31, got 'soon'"),
+        ({"prices": {"start": "NaT"}}, "prices.start must be a date such as 2014-01-31, got 'NaT'"),
+        ({"models": ""}, "models must be among .*got none"),
         ({"seed": "x"}, "seed: input should be a valid integer"),
         ({"models": ["ltsm"]}, "models must be among .*did you mean 'lstm'"),
     ],
@@ -87,6 +89,12 @@ def test_a_mistake_in_a_variable_names_the_variable(home, monkeypatch):
 def test_variables_of_other_programs_are_left_alone(home, monkeypatch):
     monkeypatch.setenv("STOCK_PHOTOS", "many")
     assert load_settings().seed == 0
+
+
+@pytest.mark.parametrize("text", ["ewma,lstm", "ewma lstm", '["ewma", "lstm"]'])
+def test_a_variable_takes_a_list_as_a_flag_does(home, monkeypatch, text):
+    monkeypatch.setenv("STOCK_MODELS", text)
+    assert load_settings().models == ("ewma", "lstm")
 
 
 def test_settings_cannot_be_changed_afterwards(home):

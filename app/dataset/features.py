@@ -46,7 +46,7 @@ def basis(prices: pd.DataFrame, days_to_next: np.ndarray) -> pd.DataFrame:
     Returns:
         Columns: `returns` (total log return), `volatility` (per session, EWMA of squared returns),
         `true_range` (log of highest over lowest price, the previous close included), `volume`
-        (in today's shares), `days_to_next`. Each row depends on no later row.
+        (in shares of the first row), `days_to_next`. Each row depends on no later row.
 
     Source: EWMA: J.P. Morgan/Reuters (1996), RiskMetrics Technical Document, §5.2.
     """

@@ -1,5 +1,6 @@
 """Walk-forward back test: refit at each fold's cutoff, on nothing but what was known by then."""
 
+import datetime as dt
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -144,6 +145,7 @@ def check_day(name: str, text: str) -> None:
         SettingsError: naming the setting.
     """
     try:
-        np.datetime64(text or "2000-01-01", "D")
+        if text:
+            dt.date.fromisoformat(text)
     except ValueError:
         raise SettingsError(f"{name} must be a date such as 2014-01-31, got {text!r}.") from None

@@ -25,8 +25,8 @@ def save_findings(findings: Findings, folder: Path) -> None:
     for name in SHEETS:
         publish_file(folder / f"{name}.csv", partial(getattr(findings, name).to_csv, index=False))
     curves = [curve.assign(network=name) for name, curve in findings.curves.items()]
-    if curves:
-        publish_file(folder / "curves.csv", lambda path: pd.concat(curves).to_csv(path, index=False))
+    table = pd.concat(curves) if curves else pd.DataFrame(columns=["epoch", "network"])
+    publish_file(folder / "curves.csv", partial(table.to_csv, index=False))
     publish_text(folder / "verdict.json", json.dumps(to_json(findings.verdicts), indent=1, allow_nan=False))
     about = {name: getattr(findings, name) for name in ("title", "made_at", "settings", "versions", "stale")}
     publish_text(folder / "about.json", json.dumps(about, indent=1))

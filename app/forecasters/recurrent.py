@@ -23,7 +23,7 @@ BATCH = 2048
 
 @dataclass(frozen=True, eq=False)
 class FittedNetwork:
-    """Trained members, and the curve of their training (columns epoch, loss, validation_loss, member)."""
+    """Trained members, and the curve of their training (columns epoch, loss, validation_loss, kept, member)."""
 
     recipe: Network
     models: tuple[keras.Model, ...]
@@ -96,7 +96,8 @@ def _train(recipe: Network, train: Windows, validation: Windows) -> tuple[keras.
         if best.is_over(model, validation_loss):
             break
     best.restore(model)
-    return model, pd.DataFrame(rows)
+    curve = pd.DataFrame(rows)
+    return model, curve.assign(kept=curve["epoch"] == best.epoch)
 
 
 def _announce(recipe: Network) -> None:
@@ -130,13 +131,15 @@ class BestEpoch:
         self.slack = slack
         self.loss = np.inf
         self.weights = None
-        self.waited = 0
+        self.waited = self.seen = self.epoch = 0
 
     def is_over(self, model: keras.Model, loss: float) -> bool:
         """Take note of an epoch; True when `patience` epochs in a row were not as low."""
+        self.seen += 1
         low = np.isfinite(loss) and (loss < self.loss or loss <= self.loss * (1 + self.slack))
         if low and all(np.isfinite(weight).all() for weight in model.get_weights()):
             self.loss, self.weights, self.waited = min(loss, self.loss), model.get_weights(), 0
+            self.epoch = self.seen
         else:
             self.waited += 1
         return self.waited >= self.patience

@@ -256,7 +256,8 @@ def learning(curve: pd.DataFrame, title: str) -> Figure:
     """Loss by epoch in training and in validation, with the epoch that was kept.
 
     Args:
-        curve: columns epoch, loss, validation_loss, and member where several networks are averaged.
+        curve: columns epoch, loss, validation_loss, kept (true in one row), and member where several
+            networks are averaged.
         title: what the figure is about; its first word, up to a comma, is the model.
     """
     color = look(title.split(",")[0])[0]
@@ -268,7 +269,7 @@ def learning(curve: pd.DataFrame, title: str) -> Figure:
         names = ("training", "validation", "kept") if place == 0 else (None, None, None)
         axes.plot(member["epoch"], member["loss"], color=MUTED, linestyle=(0, (4, 2)), label=names[0], **dots)
         axes.plot(member["epoch"], member["validation_loss"], color=color, label=names[1], **dots)
-        kept = member[member["validation_loss"] == member["validation_loss"].min()].head(1)
+        kept = member[member["kept"].astype(bool)]
         ring = {"marker": "o", "markersize": 9, "markerfacecolor": "none", "linestyle": "none"}
         axes.plot(kept["epoch"], kept["validation_loss"], color=color, label=names[2], **ring)
     axes.set(xlabel="epoch", ylabel="mean pinball loss, scaled")

@@ -236,3 +236,9 @@ def test_nothing_to_learn_from_is_refused(windows):
 def test_nonsense_is_refused(values, message):
     with pytest.raises(SettingsError, match=message):
         Network(**values)
+
+
+def test_the_curve_says_which_epoch_was_kept(fitted):
+    assert fitted.curve["kept"].sum() == 1
+    lowest = fitted.curve["validation_loss"].min()
+    assert fitted.curve.loc[fitted.curve["kept"], "validation_loss"].item() <= lowest * (1 + SMALL.slack)

@@ -49,7 +49,9 @@ def curve(scale: float, epochs: int) -> pd.DataFrame:
     epoch = np.arange(1, epochs + 1)
     wave = 0.004 * np.sin(3.0 * epoch)
     loss = scale * (0.27 + 0.05 * np.exp(-epoch / 3))
-    return pd.DataFrame({"epoch": epoch, "loss": loss, "validation_loss": loss + 0.01 + wave + 0.0008 * epoch})
+    validation = loss + 0.01 + wave + 0.0008 * epoch
+    kept = epoch == epoch[-2]
+    return pd.DataFrame({"epoch": epoch, "loss": loss, "validation_loss": validation, "kept": kept})
 
 
 def make_findings() -> Findings:

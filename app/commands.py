@@ -207,7 +207,7 @@ def _findings(settings: Settings, prices: pipeline.Prices, evidence: pipeline.Ev
         issues=prices.issues,
         curves=dict(evidence.curves),
         settings=pipeline.plain_settings(settings),
-        versions=pipeline.library_versions(),
+        versions=pipeline.package_versions(),
         stale=pipeline.staleness(settings, live),
     )
 

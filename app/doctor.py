@@ -8,14 +8,14 @@ from app.atomic import nearest_existing
 from app.config import Settings
 from app.forecasters.recipe import cudnn_path
 from app.forecasters.start import load
-from app.pipeline import library_versions
+from app.pipeline import package_versions
 
 
 def examine(settings: Settings) -> tuple[dict[str, Any], str]:
     """Facts for a program, and the same as lines for a person."""
     place = nearest_existing(settings.home)
     facts = {
-        "versions": library_versions(),
+        "versions": package_versions(),
         **_keras(settings),
         "home": str(settings.home),
         "ledger": str(settings.ledger),

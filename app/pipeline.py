@@ -234,7 +234,7 @@ def staleness(settings: Settings, live: pd.DataFrame, now: pd.Timestamp | None =
     )
 
 
-def library_versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     """Versions of Python and of the libraries that shape a forecast."""
     names = ("keras", "tensorflow", "jax", "numpy", "pandas", "scikit-learn", "arch", "yfinance", "exchange-calendars")
     found = {"python": platform.python_version()}
@@ -279,7 +279,7 @@ def _card(name: str, settings: Settings, windows: Windows) -> dict:
         "windows": len(windows),
         "source": settings.prices.source,
         "settings": plain_settings(settings),
-        "libraries": library_versions(),
+        "libraries": package_versions(),
     }
 
 

@@ -83,7 +83,7 @@ def test_every_cell_is_a_choice_by_name():
 def test_it_trains_and_its_quantiles_never_cross(cell):
     fitted = trained(cell)
     assert len(fitted.curve) == 1
-    assert np.isfinite(fitted.curve.to_numpy()).all()
+    assert np.isfinite(fitted.curve.to_numpy(float)).all()
     quantiles = fitted.predict(dataset())
     assert quantiles.shape == (len(dataset()), 2, 19)
     assert np.isfinite(quantiles).all()

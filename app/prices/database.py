@@ -1,7 +1,8 @@
 """The SQLite file under the ledger: what is in it, how it is opened, and its errors in our words.
 
 Full synchronisation and a write-ahead log: what was committed survives a kill or a power cut, and
-readers never wait. Triggers refuse to change, replace or delete a row, whoever tries.
+readers never wait. The tables are in `app.prices.tables`; the first writer of a newer version adds
+those that an older file lacks, and until then a reader finds them empty.
 """
 
 import errno
@@ -13,40 +14,10 @@ from pathlib import Path
 
 from app.atomic import storage_error
 from app.errors import AppError, DamageError, LockError
+from app.prices.tables import APPLICATION, TABLES, VERSION, upgrade_from
 
 Connection = sqlite3.Connection
 
-APPLICATION = 0x70726963
-"""Marks the file as a ledger ("pric" in ASCII), in SQLite's application_id."""
-
-VERSION = 1
-
-TABLES = {
-    "fetch": """CREATE TABLE fetch (
-        id INTEGER PRIMARY KEY, source TEXT NOT NULL, fetched_at TEXT NOT NULL, version TEXT NOT NULL,
-        note TEXT NOT NULL, rows INTEGER NOT NULL) STRICT""",
-    "bar": """CREATE TABLE bar (
-        symbol TEXT NOT NULL, date TEXT NOT NULL, fetch_id INTEGER NOT NULL REFERENCES fetch,
-        open REAL, high REAL, low REAL, close REAL, volume REAL,
-        PRIMARY KEY (symbol, date, fetch_id)) STRICT, WITHOUT ROWID""",
-    "action": """CREATE TABLE action (
-        symbol TEXT NOT NULL, date TEXT NOT NULL, kind TEXT NOT NULL CHECK (kind IN ('dividend', 'split')),
-        fetch_id INTEGER NOT NULL REFERENCES fetch, value REAL NOT NULL,
-        PRIMARY KEY (symbol, date, kind, fetch_id)) STRICT, WITHOUT ROWID""",
-    "coverage": """CREATE TABLE coverage (
-        symbol TEXT NOT NULL, fetch_id INTEGER NOT NULL REFERENCES fetch, first TEXT NOT NULL, days BLOB NOT NULL,
-        PRIMARY KEY (symbol, fetch_id)) STRICT, WITHOUT ROWID""",
-}
-"""`fetched_at` is UTC, ISO 8601 with microseconds, so that texts sort as moments do. `coverage` says for
-which dates a fetch had a row, changed or not: one bit a calendar day from `first`, the highest bit first.
-The columns of a key come first: elsewhere SQLite 3.40 raises a false alarm (NULL value) in integrity_check."""
-
-KEYS = {
-    "fetch": ("id",),
-    "bar": ("symbol", "date", "fetch_id"),
-    "action": ("symbol", "date", "kind", "fetch_id"),
-    "coverage": ("symbol", "fetch_id"),
-}
 STORAGE_CODES = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
     sqlite3.SQLITE_READONLY: errno.EACCES,
@@ -58,7 +29,7 @@ STORAGE_CODES = {
 
 @contextmanager
 def writing(path: Path, wait_s: float) -> Iterator[sqlite3.Connection]:
-    """One transaction that writes: all of it is stored, or nothing. The file is made if need be.
+    """One transaction that writes: all of it is stored, or nothing. The file is made or upgraded if need be.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
@@ -71,8 +42,9 @@ def writing(path: Path, wait_s: float) -> Iterator[sqlite3.Connection]:
             connection.execute(f"PRAGMA {setting}")
         connection.execute("BEGIN IMMEDIATE")
         try:
-            if not _check_ours(connection, path):
-                _make(connection)
+            version = _check_ours(connection, path)
+            if version < VERSION:
+                _upgrade(connection, version)
             yield connection
             connection.execute("COMMIT")
         except BaseException:
@@ -98,7 +70,10 @@ def reading(path: Path, wait_s: float) -> Iterator[sqlite3.Connection | None]:
         closing(sqlite3.connect(address, uri=True, timeout=wait_s, isolation_level=None)) as connection,
     ):
         connection.execute("BEGIN")
-        yield connection if _check_ours(connection, path) else None
+        version = _check_ours(connection, path)
+        for table in (table for table in TABLES if 0 < version < table.since):
+            connection.execute(table.statement.replace("CREATE TABLE", "CREATE TEMP TABLE"))
+        yield connection if version else None
 
 
 def check_integrity(connection: sqlite3.Connection, path: Path) -> None:
@@ -113,8 +88,9 @@ def check_integrity(connection: sqlite3.Connection, path: Path) -> None:
     orphan = connection.execute("PRAGMA foreign_key_check").fetchone()
     if orphan:
         raise _damage(path, f"a row of {orphan[0]} belongs to no fetch")
+    version = _check_ours(connection, path)
     guards = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")}
-    missing = sorted(set(_guards()) - guards)
+    missing = sorted({name for table in TABLES if table.since <= version for name in table.guards()} - guards)
     if missing:
         raise _damage(path, f"trigger {missing[0]} was removed")
 
@@ -124,44 +100,23 @@ def _opened(path: Path, wait_s: float) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=wait_s, isolation_level=None)
 
 
-def _check_ours(connection: sqlite3.Connection, path: Path) -> bool:
-    """True for a ledger of ours, False for a file with nothing in it; anything else is refused."""
+def _check_ours(connection: sqlite3.Connection, path: Path) -> int:
+    """The version of a ledger of ours, 0 for a file with nothing in it; anything else is refused."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if application == 0 and version == 0 and tables == 0:
-        return False
+        return 0
     if application != APPLICATION:
         raise DamageError(f"{path}: is not a ledger of this application. Move it away or choose another STOCK_HOME.")
     if version > VERSION:
         raise DamageError(f"{path}: is of version {version}, this application knows up to {VERSION}. Update it.")
-    return True
+    return version
 
 
-def _make(connection: sqlite3.Connection) -> None:
-    for statement in [*TABLES.values(), *_guards().values()]:
+def _upgrade(connection: sqlite3.Connection, version: int) -> None:
+    for statement in upgrade_from(version):
         connection.execute(statement)
-    connection.execute("CREATE INDEX fetch_by_source ON fetch (source, fetched_at)")
-    connection.execute(f"PRAGMA application_id = {APPLICATION}")
-    connection.execute(f"PRAGMA user_version = {VERSION}")
-
-
-def _guards() -> dict[str, str]:
-    """Name → trigger. INSERT OR REPLACE fires no DELETE trigger, so it needs a guard of its own."""
-    guards = {}
-    for table, keys in KEYS.items():
-        same = " AND ".join(f"{key} = NEW.{key}" for key in keys)
-        moments = {
-            "update": "BEFORE UPDATE ON {0}",
-            "delete": "BEFORE DELETE ON {0}",
-            "replace": f"BEFORE INSERT ON {{0}} WHEN EXISTS (SELECT 1 FROM {{0}} WHERE {same})",
-        }
-        for verb, moment in moments.items():
-            guards[f"{table}_no_{verb}"] = (
-                f"CREATE TRIGGER {table}_no_{verb} {moment.format(table)} "
-                f"BEGIN SELECT RAISE(ABORT, 'the ledger only appends: no {verb} of {table}'); END"
-            )
-    return guards
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from app.errors import DamageError, DataError, LockError, SettingsError, StorageError
-from app.prices.database import APPLICATION, KEYS
+from app.prices.database import reading
 from app.prices.sources import Files
 from app.prices.store import Appended, Ledger
+from app.prices.tables import APPLICATION, KEYS, TABLES, VERSION, upgrade_from
 from app.schema import PRICE_COLUMNS, prices_table
 from tests import reference
 
@@ -204,6 +206,27 @@ def test_any_order_of_the_same_fetches_is_the_same_ledger_at_every_moment(tmp_pa
 
 # --- append only
 
+RUN = "INSERT INTO run VALUES (1, 't', 'p', 'daily', '1')"
+ONE_ROW = {
+    "quarantine": ["INSERT INTO quarantine VALUES ('A', '2024-01-03', 1, 'r', 'why', 1, 1, 1, 1, 1, 0, 1)"],
+    "release": ["INSERT INTO release VALUES ('A', '2024-01-03', 1, 'agreed', 1, '')"],
+    "answer": ["INSERT INTO answer VALUES ('yahoo', 'A', 't', 'refused', '')"],
+    "run": [RUN],
+    "stage": [RUN, "INSERT INTO stage VALUES ('yahoo', '2024-01-02', 'fetch', 1, 't', 'done', '')"],
+    "forecast": [
+        RUN,
+        "INSERT INTO forecast VALUES ('yahoo', 'A', '2024-01-02', 1, 'm', 'v', '2024-01-03', 1, zeroblob(152), 't', 1)",
+    ],
+    "actual": ["INSERT INTO actual VALUES ('yahoo', 'A', '2024-01-02', 1, 't', 0.1)"],
+    "champion": ["INSERT INTO champion VALUES (1, 't', 'yahoo', 'v', NULL, 'first', NULL, '')"],
+}
+"""What puts a row into each table that an append leaves empty."""
+
+
+def content(path: Path, table: str) -> list[tuple]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(f"SELECT * FROM {table}").fetchall()
+
 
 @pytest.mark.parametrize("table", KEYS)
 @pytest.mark.parametrize(
@@ -211,9 +234,14 @@ def test_any_order_of_the_same_fetches_is_the_same_ledger_at_every_moment(tmp_pa
 )
 def test_whoever_tries_to_overwrite_is_refused(ledger, table, change):
     ledger.append(rows({"02": 1.0}, dividend=0.5), source="yahoo")
+    with sqlite3.connect(ledger.path) as connection:
+        for statement in ONE_ROW.get(table, ()):
+            connection.execute(statement)
+    before = content(ledger.path, table)
+    assert len(before)
     with sqlite3.connect(ledger.path) as connection, pytest.raises(sqlite3.IntegrityError, match="only appends"):
         connection.execute(change.format(table, KEYS[table][0]))
-    assert closes(ledger) == {"02": 1.0}
+    assert content(ledger.path, table) == before
 
 
 def test_a_fetch_is_stored_whole_or_not_at_all(ledger, monkeypatch):
@@ -233,6 +261,58 @@ def test_it_is_synced_to_disk_and_logged_ahead(ledger):
     assert "synchronous = FULL" in source
 
 
+# --- an older file
+
+
+@pytest.fixture
+def old_ledger(tmp_path) -> Ledger:
+    """A file as version 1 of the application wrote it: two fetches, one that revises."""
+    path = tmp_path / "old.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((Path(__file__).parent / "ledger_version_1.sql").read_text(encoding="utf-8"))
+    return Ledger(path)
+
+
+OLD_TABLES = ("fetch", "bar", "action", "coverage")
+
+
+def test_an_older_ledger_keeps_every_row_and_gains_the_new_tables(old_ledger):
+    before = {table: content(old_ledger.path, table) for table in OLD_TABLES}
+    told = old_ledger.prices("yahoo")
+    assert told["close"].tolist() == [1.0, 2.5, 3.0]
+    assert old_ledger.append(rows({"05": 4.0}), source="yahoo") == Appended(new=1)
+    for table, then in before.items():
+        assert content(old_ledger.path, table)[: len(then)] == then
+    assert sqlite3.connect(old_ledger.path).execute("PRAGMA user_version").fetchone() == (VERSION,)
+    assert {table.name for table in TABLES} == {
+        name
+        for (name,) in sqlite3.connect(old_ledger.path).execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+    }
+    old_ledger.verify()
+    pd.testing.assert_frame_equal(old_ledger.prices("yahoo").iloc[:3], told)
+
+
+def test_an_older_ledger_is_read_without_a_change_and_its_new_tables_are_empty(old_ledger):
+    before = old_ledger.path.read_bytes()
+    old_ledger.verify()
+    with reading(old_ledger.path, 1.0) as connection:
+        for table in TABLES:
+            (count,) = connection.execute(f"SELECT count(*) FROM {table.name}").fetchone()
+            assert (count > 0) == (table.name in OLD_TABLES)
+    assert old_ledger.path.read_bytes() == before
+
+
+def test_an_upgrade_that_fails_changes_nothing(old_ledger, monkeypatch):
+    monkeypatch.setattr("app.prices.database.upgrade_from", lambda version: [*upgrade_from(version), "not SQL"])
+    with pytest.raises(sqlite3.OperationalError):
+        old_ledger.append(rows({"05": 4.0}), source="yahoo")
+    with closing(sqlite3.connect(old_ledger.path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert not connection.execute("SELECT name FROM sqlite_schema WHERE name = 'champion'").fetchall()
+    monkeypatch.undo()
+    assert old_ledger.append(rows({"05": 4.0}), source="yahoo") == Appended(new=1)
+
+
 # --- damage, locks, disks
 
 
@@ -245,7 +325,7 @@ def test_a_newer_ledger_is_refused_unread(ledger):
         lambda: ledger.append(rows({"02": 1.0}), source="yahoo"),
         ledger.verify,
     ):
-        with pytest.raises(DamageError, match="version 99, this application knows up to 1") as refusal:
+        with pytest.raises(DamageError, match="version 99, this application knows up to 2") as refusal:
             act()
         assert refusal.value.exit_code == 8
 

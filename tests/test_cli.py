@@ -203,7 +203,7 @@ def test_an_unexpected_fault_is_one_line_unless_debugging(home, monkeypatch, cap
     def breaks(settings, options):
         raise RuntimeError("the spring\nis broken")
 
-    monkeypatch.setattr("app.commands.doctor", breaks)
+    monkeypatch.setattr("app.commands.work.doctor", breaks)
     assert main(["doctor"]) == 1
     assert capsys.readouterr().err == "error: unexpected RuntimeError: the spring. Run again with --debug.\n"
     assert main(["doctor", "--debug"]) == 1

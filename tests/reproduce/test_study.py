@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from app import commands
 from app.cli import main
+from app.commands import studies
 from app.reproduce import study, trading
 from app.reproduce.acl18 import PAPER
 from app.reproduce.fischer_krauss import Ranking
@@ -22,7 +22,7 @@ from tests.reproduce.test_fischer_krauss import price_rows
 @pytest.fixture
 def tiny(data, monkeypatch, tmp_path):
     """`acl18` stands for the tiny data set, and for one network."""
-    monkeypatch.setitem(commands.DATA_SETS, "acl18", replace(data, networks=data.networks[1:]))
+    monkeypatch.setitem(studies.DATA_SETS, "acl18", replace(data, networks=data.networks[1:]))
     monkeypatch.setenv("STOCK_HOME", str(tmp_path))
 
 

@@ -1,42 +1,24 @@
-"""What each command does: settings and options in, an answer for a person and for a program out."""
+"""The commands of the street: run, fetch, backtest, audit, train, forecast, report, doctor."""
 
 import json
 from argparse import Namespace
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from app import pipeline
 from app.atomic import ensure_writable, publish_file, publish_text
+from app.commands.answer import Answer, records, text
 from app.config import Settings
 from app.doctor import examine
-from app.errors import DataError, SettingsError
+from app.errors import DataError
 from app.evaluation.significance import to_json
 from app.forecasters import NETWORKS
-from app.prices.adjust import adjusted
-from app.prices.sources import Files
-from app.prices.store import Ledger
 from app.report.page import Findings, write_report
 from app.report.pricing import price_table
 from app.report.record import load_findings, save_findings
-from app.reproduce import study as direction
-from app.reproduce import trading
-from app.reproduce.acl18 import DATA_SETS
-
-
-@dataclass(frozen=True)
-class Answer:
-    """result: plain values for --json; text: for a person; stale: why it must not be taken for fresh; refused:
-    why it must not be trusted at all."""
-
-    result: Any
-    text: str
-    stale: str | None = None
-    refused: str | None = None
 
 
 def run(settings: Settings, options: Namespace) -> Answer:
@@ -53,7 +35,7 @@ def run(settings: Settings, options: Namespace) -> Answer:
     findings = _findings(settings, prices, evidence, live)
     save_findings(findings, folder)
     page = write_report(findings, folder)
-    forecasts = {"stale": findings.stale, "forecasts": _records(price_table(live))}
+    forecasts = {"stale": findings.stale, "forecasts": records(price_table(live))}
     result = {"report": str(page), **to_json(evidence.verdicts), **forecasts}
     return Answer(result, "\n".join([*_sentences(evidence), "", f"report: {page}"]), findings.stale)
 
@@ -72,8 +54,8 @@ def backtest(settings: Settings, options: Namespace) -> Answer:
         ensure_writable(Path(options.out))
     prices = pipeline.load_prices(settings)
     evidence = pipeline.backtest(settings, pipeline.make_dataset(settings, prices))
-    lines = [_text(evidence.scores.round(6)), "", *_sentences(evidence)]
-    result = {"scores": _records(evidence.scores), **to_json(evidence.verdicts)}
+    lines = [text(evidence.scores.round(6)), "", *_sentences(evidence)]
+    result = {"scores": records(evidence.scores), **to_json(evidence.verdicts)}
     if options.out:
         folder = Path(options.out)
         publish_file(folder / "forecasts.parquet", lambda path: evidence.forecasts.to_parquet(path, index=False))
@@ -118,7 +100,7 @@ def forecast(settings: Settings, options: Namespace) -> Answer:
     table = price_table(live)
     if options.out:
         publish_file(Path(options.out) / "live.csv", lambda path: table.to_csv(path, index=False))
-    return Answer({"stale": stale, "forecasts": _records(table)}, _text(table), stale)
+    return Answer({"stale": stale, "forecasts": records(table)}, text(table), stale)
 
 
 def report(settings: Settings, options: Namespace) -> Answer:
@@ -126,57 +108,6 @@ def report(settings: Settings, options: Namespace) -> Answer:
     folder = Path(options.folder) if options.folder else _newest_report(settings)
     page = write_report(load_findings(folder), Path(options.out) if options.out else folder)
     return Answer({"report": str(page)}, f"report: {page}")
-
-
-def prices_import(settings: Settings, options: Namespace) -> Answer:
-    """The prices of files into the ledger."""
-    if not settings.prices.path:
-        raise SettingsError("prices import needs a path: `python -m app prices import prices.csv`.")
-    ensure_writable(settings.data)
-    table = Files(Path(settings.prices.path)).table(settings.prices.symbols or None, *pipeline.span(settings))
-    appended = Ledger(settings.ledger).append(table, source="import", version=Path(settings.prices.path).name)
-    counts = f"{appended.new} new rows, {appended.revised} revised, {appended.unchanged} known already"
-    return Answer(asdict(appended), f"{table['symbol'].nunique()} symbols: {counts}")
-
-
-def prices_check(settings: Settings, options: Namespace) -> Answer:
-    """Everything wrong with the prices, by rule."""
-    issues = pipeline.check(settings)
-    rows = issues.assign(date=issues["date"].dt.strftime("%Y-%m-%d"))
-    counts = issues.groupby(["severity", "rule"]).size()
-    lines = [f"{severity} {rule}: {count}" for (severity, rule), count in counts.items()] or ["nothing wrong found"]
-    return Answer({"issues": _records(rows)}, "\n".join([_text(rows), "", *lines] if len(rows) else lines))
-
-
-def prices_show(settings: Settings, options: Namespace) -> Answer:
-    """Rows of the ledger, or of files."""
-    table = pipeline.read_prices(settings, fetching=False, as_of=options.as_of)
-    if options.adjusted:
-        table = pd.concat([adjusted(rows) for _, rows in table.groupby("symbol", sort=False)], ignore_index=True)
-    return Answer({"prices": _records(table)}, _text(table))
-
-
-def reproduce(settings: Settings, options: Namespace) -> Answer:
-    """A published study once more; written to --out when given."""
-    folder = Path(options.out) if options.out else None
-    if folder:
-        ensure_writable(folder)
-    if options.study in DATA_SETS:
-        data, chosen = DATA_SETS[options.study], settings.prices
-        if chosen.source != "files" or chosen.symbols or chosen.start or chosen.stop:
-            raise SettingsError(
-                f"reproduce {data.name} takes the whole data set: --prices DIR, without --symbols, --start and --end."
-            )
-        found = direction.reproduce(data, Path(chosen.path), settings.reproduce, settings.seed)
-    else:
-        found = trading.reproduce(pipeline.load_prices(settings).sound, settings.reproduce, settings.seed)
-    if folder:
-        publish_file(folder / "table.csv", lambda path: found.table.to_csv(path, index=False))
-        publish_file(folder / "runs.csv", lambda path: found.runs.to_csv(path, index=False))
-        publish_file(folder / "forecasts.parquet", lambda path: found.forecasts.to_parquet(path, index=False))
-    result = {"study": found.name, "table": _records(found.table), "runs": _records(found.runs)}
-    text = f"{found.text}\n\nresults: {folder}" if folder else found.text
-    return Answer({**result, "conclusions": list(found.sentences)}, text)
 
 
 def doctor(settings: Settings, options: Namespace) -> Answer:
@@ -222,21 +153,3 @@ def _newest_report(settings: Settings) -> Path:
     if not folders:
         raise DataError(f"no report under {settings.data / 'reports'} yet: run `python -m app run` first.")
     return folders[-1].parent
-
-
-def _records(table: pd.DataFrame) -> list[dict]:
-    """Rows as plain values: dates as ISO text, NaN as None."""
-    plain = table.copy()
-    for name in plain.columns[[kind.kind == "M" for kind in plain.dtypes]]:
-        plain[name] = plain[name].dt.strftime("%Y-%m-%d")
-    return [{key: _plain(value) for key, value in row.items()} for row in plain.to_dict("records")]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def _text(table: pd.DataFrame) -> str:
-    return table.to_string(index=False, max_rows=200)

@@ -1,0 +1,44 @@
+"""The commands about prices alone: import, check, show."""
+
+from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+
+from app import pipeline
+from app.atomic import ensure_writable
+from app.commands.answer import Answer, records, text
+from app.config import Settings
+from app.errors import SettingsError
+from app.prices.adjust import adjusted
+from app.prices.sources import Files
+from app.prices.store import Ledger
+
+
+def import_(settings: Settings, options: Namespace) -> Answer:
+    """The prices of files into the ledger."""
+    if not settings.prices.path:
+        raise SettingsError("prices import needs a path: `python -m app prices import prices.csv`.")
+    ensure_writable(settings.data)
+    table = Files(Path(settings.prices.path)).table(settings.prices.symbols or None, *pipeline.span(settings))
+    appended = Ledger(settings.ledger).append(table, source="import", version=Path(settings.prices.path).name)
+    counts = f"{appended.new} new rows, {appended.revised} revised, {appended.unchanged} known already"
+    return Answer(asdict(appended), f"{table['symbol'].nunique()} symbols: {counts}")
+
+
+def check(settings: Settings, options: Namespace) -> Answer:
+    """Everything wrong with the prices, by rule."""
+    issues = pipeline.check(settings)
+    rows = issues.assign(date=issues["date"].dt.strftime("%Y-%m-%d"))
+    counts = issues.groupby(["severity", "rule"]).size()
+    lines = [f"{severity} {rule}: {count}" for (severity, rule), count in counts.items()] or ["nothing wrong found"]
+    return Answer({"issues": records(rows)}, "\n".join([text(rows), "", *lines] if len(rows) else lines))
+
+
+def show(settings: Settings, options: Namespace) -> Answer:
+    """Rows of the ledger, or of files."""
+    table = pipeline.read_prices(settings, fetching=False, as_of=options.as_of)
+    if options.adjusted:
+        table = pd.concat([adjusted(rows) for _, rows in table.groupby("symbol", sort=False)], ignore_index=True)
+    return Answer({"prices": records(table)}, text(table))

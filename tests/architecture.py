@@ -18,7 +18,7 @@ STREET = (
     ("dataset",),
     ("forecasters",),
     ("evaluation",),
-    ("insight", "registry", "report", "executors", "reproduce"),
+    ("insight", "registry", "journal", "report", "executors", "reproduce"),
     ("config",),
     ("pipeline",),
     ("doctor", "daily"),

@@ -1,0 +1,260 @@
+"""The journal: what the daily run did for each session, what was forecast, what came true, who is champion.
+
+It lives in the ledger's file, so that one backup holds everything, and like the ledger it only grows.
+Each method is one transaction: after it returns, a kill or a power cut changes nothing.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from app.prices.database import Connection, reading, writing
+from app.schema import FORECAST_COLUMNS, QUANTILES, check_forecasts
+
+WAIT_S = 30.0
+
+DONE, SKIPPED = "done", "skipped"
+"""The outcomes that settle a stage of a session; every other one is tried again."""
+
+SESSION = "session"
+"""The stage that stands for a session as a whole: each session that was due ends as DONE or SKIPPED."""
+
+TOLERANCE = 1e-5
+"""An actual that moved by less, as a log return, is the one that is known already."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What became of one stage of a session, in the words of the run that noted it."""
+
+    session: str
+    stage: str
+    run: int
+    at: str
+    outcome: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Champion:
+    """One row of the champion table: who came into service, after whom, when and why.
+
+    p_value: of the test that promoted it; None where a person decided. detail: what else is worth keeping.
+    """
+
+    id: int
+    at: str
+    source: str
+    version: str
+    previous: str | None
+    reason: str
+    p_value: float | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class Journal:
+    """What is kept about one source of prices.
+
+    Args:
+        path: the ledger's file; the first note makes it, reading never does.
+        source: "sample", "yahoo", "import".
+        wait_s: how long to wait for another writer, in seconds.
+    """
+
+    path: Path
+    source: str
+    wait_s: float = WAIT_S
+
+    def begin(self, process: str, command: str, version: str, now: dt.datetime | None = None) -> int:
+        """Number a new run; `process` says where it runs, `version` what it runs."""
+        with writing(self.path, self.wait_s) as connection:
+            (run,) = connection.execute(
+                "INSERT INTO run (started_at, process, command, version) VALUES (?, ?, ?, ?) RETURNING id",
+                (_written(now), process, command, version),
+            ).fetchone()
+        return run
+
+    def note(self, run: int, session: str, stage: str, outcome: str, detail: str = "") -> None:
+        """Write down what became of a stage of a session."""
+        self.note_all(run, {session: (outcome, detail)}, stage)
+
+    def note_all(self, run: int, outcomes: Mapping[str, tuple[str, str]], stage: str = SESSION) -> None:
+        """Write down one stage of many sessions, session → (outcome, detail), at once or not at all."""
+        newest = "SELECT max(at) FROM stage WHERE source = ? AND session = ? AND stage = ? AND run_id = ?"
+        with writing(self.path, self.wait_s) as connection:
+            for session, (outcome, detail) in outcomes.items():
+                key = (self.source, session, stage, run)
+                at = _after(connection.execute(newest, key).fetchone()[0])
+                connection.execute("INSERT INTO stage VALUES (?, ?, ?, ?, ?, ?, ?)", (*key, at, outcome, detail))
+
+    def notes(self, session: str | None = None, stage: str | None = None) -> list[Note]:
+        """Everything noted of a session or of a stage, or of both, in the order it was noted."""
+        asked = {"session": session, "stage": stage}
+        where = "".join(f" AND {name} = ?" for name, value in asked.items() if value is not None)
+        values = [value for value in asked.values() if value is not None]
+        query = (
+            f"SELECT session, stage, run_id, at, outcome, detail FROM stage WHERE source = ?{where} ORDER BY run_id, at"
+        )
+        return [Note(*row) for row in self._rows(query, (self.source, *values))]
+
+    def settled(self, stage: str = SESSION) -> dict[str, Note]:
+        """Session → the note that settled the stage, for every session where one did, in order of sessions."""
+        found = {note.session: note for note in self.notes(stage=stage) if note.outcome in (DONE, SKIPPED)}
+        return dict(sorted(found.items()))
+
+    def publish(self, run: int, forecasts: pd.DataFrame, versions: Mapping[str, str]) -> int:
+        """Put forecasts on record; what was forecast before for the same key stands.
+
+        Args:
+            forecasts: a forecasts table; `actual` is not read.
+            versions: model → which version of it made them.
+
+        Returns:
+            How many rows were new.
+
+        Raises:
+            DataError: it is not a forecasts table.
+        """
+        rows = check_forecasts(forecasts)
+        quantiles = rows[list(QUANTILES)].to_numpy().astype("<f8")
+        days = {name: rows[name].dt.strftime("%Y-%m-%d").tolist() for name in ("origin", "date")}
+        at, added = _written(None), 0
+        with writing(self.path, self.wait_s) as connection:
+            for number, row in enumerate(rows[["symbol", "horizon", "model", "origin_close"]].itertuples(index=False)):
+                key = (self.source, row.symbol, days["origin"][number], int(row.horizon), row.model)
+                told = (
+                    versions[row.model],
+                    days["date"][number],
+                    row.origin_close,
+                    quantiles[number].tobytes(),
+                    at,
+                    run,
+                )
+                added += connection.execute(_PUBLISH, (*key, *told)).rowcount
+        return added
+
+    def forecasts(self, since: str = "", until: str = "9999") -> pd.DataFrame:
+        """Published forecasts with the newest actual of each, and beside the table's columns version, published_at.
+
+        Args:
+            since: first origin wanted, ISO date. until: last origin wanted.
+        """
+        rows = self._rows(_FORECASTS, (self.source, since, until))
+        names = [
+            "model",
+            "symbol",
+            "origin",
+            "horizon",
+            "date",
+            "origin_close",
+            "version",
+            "published_at",
+            "actual",
+            "q",
+        ]
+        table = pd.DataFrame(rows, columns=names).astype({"model": "str", "symbol": "str", "horizon": "int64"})
+        quantiles = np.frombuffer(b"".join(table["q"]), "<f8").reshape(len(table), len(QUANTILES))
+        table = pd.concat([table.drop(columns="q"), pd.DataFrame(quantiles, columns=list(QUANTILES))], axis=1)
+        for name in ("origin", "date"):
+            table[name] = pd.to_datetime(table[name]).astype("datetime64[ns]")
+        table[["origin_close", "actual"]] = table[["origin_close", "actual"]].astype("float64")
+        return table[[*FORECAST_COLUMNS, "version", "published_at"]]
+
+    def newest_origins(self) -> dict[str, str]:
+        """Symbol → the newest origin forecast, as ISO date."""
+        query = "SELECT symbol, max(origin) FROM forecast WHERE source = ? GROUP BY symbol ORDER BY symbol"
+        return dict(self._rows(query, (self.source,)))
+
+    def fill_in(self, actuals: pd.DataFrame) -> int:
+        """Put on record what came true: columns symbol, origin, horizon, actual; an actual that moved is added.
+
+        Returns:
+            How many were not known, or known otherwise.
+        """
+        added = 0
+        with writing(self.path, self.wait_s) as connection:
+            for row in actuals[actuals["actual"].notna()].itertuples(index=False):
+                key = (self.source, row.symbol, f"{row.origin:%Y-%m-%d}", int(row.horizon))
+                known = connection.execute(_ACTUAL, key).fetchone()
+                if known is not None and abs(known[1] - row.actual) <= TOLERANCE:
+                    continue
+                at = _after(known[0] if known else None)
+                connection.execute("INSERT INTO actual VALUES (?, ?, ?, ?, ?, ?)", (*key, at, float(row.actual)))
+                added += 1
+        return added
+
+    def champions(self) -> list[Champion]:
+        """The champions of the source in the order they came into service; the last is in service."""
+        query = f"SELECT {_CHAMPION} FROM champion WHERE source = ? ORDER BY id"
+        return [Champion(*row) for row in self._rows(query, (self.source,))]
+
+    def champion(self) -> Champion | None:
+        """The one in service, or None before the first."""
+        found = self.champions()
+        return found[-1] if found else None
+
+    def crown(self, version: str, reason: str, p_value: float | None = None, detail: str = "") -> Champion:
+        """Move the pointer to a version: one row, in one transaction.
+
+        The reason of a rollback begins with `app.registry.succession.ROLLBACK`.
+        """
+        with writing(self.path, self.wait_s) as connection:
+            before = connection.execute(
+                "SELECT version FROM champion WHERE source = ? ORDER BY id DESC LIMIT 1", (self.source,)
+            ).fetchone()
+            row = connection.execute(
+                "INSERT INTO champion (at, source, version, previous, reason, p_value, detail) "
+                f"VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING {_CHAMPION}",
+                (_written(None), self.source, version, before and before[0], reason, p_value, detail),
+            ).fetchone()
+        return Champion(*row)
+
+    def last_run(self) -> tuple[int, str, str] | None:
+        """(id, started_at, command) of the newest run of this source that noted anything."""
+        query = "SELECT id, started_at, command FROM run WHERE id = (SELECT max(run_id) FROM stage WHERE source = ?)"
+        found = self._rows(query, (self.source,))
+        return found[0] if found else None
+
+    def _rows(self, query: str, values: tuple) -> list[tuple]:
+        with reading(self.path, self.wait_s) as connection:
+            return [] if connection is None else _fetched(connection, query, values)
+
+
+_CHAMPION = "id, at, source, version, previous, reason, p_value, detail"
+
+_PUBLISH = """INSERT INTO forecast (source, symbol, origin, horizon, model, version, target, origin_close, quantiles,
+    published_at, run_id) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11 WHERE NOT EXISTS
+    (SELECT 1 FROM forecast WHERE source = ?1 AND symbol = ?2 AND origin = ?3 AND horizon = ?4 AND model = ?5)"""
+
+_FORECASTS = """SELECT model, symbol, origin, horizon, target, origin_close, version, published_at,
+    (SELECT value FROM actual WHERE actual.source = forecast.source AND actual.symbol = forecast.symbol
+        AND actual.origin = forecast.origin AND actual.horizon = forecast.horizon ORDER BY known_at DESC LIMIT 1),
+    quantiles FROM forecast WHERE source = ? AND origin BETWEEN ? AND ? ORDER BY origin, model, symbol, horizon"""
+
+_ACTUAL = """SELECT known_at, value FROM actual WHERE source = ? AND symbol = ? AND origin = ? AND horizon = ?
+    ORDER BY known_at DESC LIMIT 1"""
+
+
+def _fetched(connection: Connection, query: str, values: tuple) -> list[tuple]:
+    return connection.execute(query, values).fetchall()
+
+
+def _written(moment: dt.datetime | None) -> str:
+    """UTC as the ledger writes it; None is now."""
+    utc = (moment or dt.datetime.now(dt.UTC)).astimezone(dt.UTC)
+    return utc.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _after(newest: str | None) -> str:
+    """Now, or just after `newest` when the clock stands before it: what is written later always counts as newer."""
+    now = _written(None)
+    return (
+        now
+        if newest is None or newest < now
+        else _written(dt.datetime.fromisoformat(newest) + dt.timedelta(microseconds=1))
+    )

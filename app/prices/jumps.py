@@ -126,15 +126,29 @@ def _steps(bars: Bars) -> Steps:
         rows = np.flatnonzero(np.abs(move.size) >= STEP)
     size, volatility = move.size[rows], volatility_at(bars, move.size, rows)
     spread = (move.top - move.bottom)[rows]
-    known = np.isfinite(spread)
-    with np.errstate(invalid="ignore"):
-        whole = np.where(known, (move.apart[rows] >= 0.85) & (spread <= 5 * volatility), np.abs(size) >= 1.0)
-        calm = known & (move.apart[rows] >= 0.85) & (spread <= 2.5 * volatility)
-    keep = (np.abs(size) > TIMES_VOLATILITY * volatility) & (whole | (np.abs(size) >= HUGE))
+    keep, calm = is_step(size, move.apart[rows], spread, volatility)
     return Steps(rows[keep], size[keep], volatility[keep], calm[keep])
 
 
-def _is_hundred(step: float) -> bool:
+def is_step(
+    size: np.ndarray, apart: np.ndarray, spread: np.ndarray, volatility: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) whether each move may be a change of unit, and (n,) whether its day was calm.
+
+    Args:
+        size: (n,) log moves. apart: (n,) share of each between the base and the nearest price of the bar.
+        spread: (n,) log high over low, NaN where unknown. volatility: (n,) per session.
+    """
+    known = np.isfinite(spread)
+    with np.errstate(invalid="ignore"):
+        whole = np.where(known, (apart >= 0.85) & (spread <= 5 * volatility), np.abs(size) >= 1.0)
+        calm = known & (apart >= 0.85) & (spread <= 2.5 * volatility)
+    large = (np.abs(size) >= STEP) & (np.abs(size) > TIMES_VOLATILITY * volatility)
+    return large & (whole | (np.abs(size) >= HUGE)), calm
+
+
+def is_hundred(step: float) -> bool:
+    """Whether a log move is by about a hundred, as between pence and pounds."""
     return bool(abs(abs(step) - np.log(100)) <= 0.3)
 
 
@@ -168,7 +182,7 @@ def _closing(steps: Steps, i: int, stop: int) -> int | None:
 def _unreturned(steps: Steps, i: int, start: int, stop: int) -> np.ndarray:
     """Rows at fault when the price has moved a hundredfold and not come back: those of the unit not established."""
     row = steps.row[i]
-    if not _is_hundred(steps.size[i]):
+    if not is_hundred(steps.size[i]):
         return np.array([], int)
     if row - start < min(SETTLED, stop - row):
         return np.arange(start, row)
@@ -189,14 +203,22 @@ def _kinds(bars: Bars) -> tuple[Steps, np.ndarray]:
     for i, row in enumerate(steps.row):
         near = slice(max(row - SPLIT_NEARBY, 0), row + SPLIT_NEARBY + 1)
         listed = splits[near][(bars.code[near] == bars.code[row]) & (np.abs(splits[near]) >= STEP)]
-        size, tolerance = abs(steps.size[i]), 0.02 + 2 * steps.volatility[i]
-        if (np.abs(size - np.abs(listed)) <= 2 * tolerance).any():
-            kinds[i] = "split_misplaced"
-        elif steps.calm[i] and (np.abs(size - SPLIT_RATIOS) <= np.minimum(tolerance, 0.13 * SPLIT_RATIOS)).any():
-            kinds[i] = "split_like"
-        elif size >= HUGE:
-            kinds[i] = "jump"
+        kinds[i] = kind_of(steps.size[i], steps.volatility[i], calm=bool(steps.calm[i]), listed=listed)
     return steps, kinds
+
+
+def kind_of(step: float, volatility: float, calm: bool, listed: np.ndarray) -> str:
+    """What a step that stays looks like; "" for a move that may well be one of the market.
+
+    Args:
+        step: log move. volatility: per session. listed: (n,) log of the splits listed nearby.
+    """
+    size, tolerance = abs(step), 0.02 + 2 * volatility
+    if (np.abs(size - np.abs(listed)) <= 2 * tolerance).any():
+        return "split_misplaced"
+    if calm and (np.abs(size - SPLIT_RATIOS) <= np.minimum(tolerance, 0.13 * SPLIT_RATIOS)).any():
+        return "split_like"
+    return "jump" if size >= HUGE else ""
 
 
 def _kind(name: str, words: str) -> Callable[[Bars], Finding]:

@@ -1,8 +1,13 @@
 """What a fetch adds to what was known, and what is known at a moment.
 
 A row is one symbol on one date and holds three statements: the bar, the dividend and the split. A
-fetch states all three for each of its rows. Written down is only what differs from what was known at
-the fetch's own moment; `coverage` remembers that the rest was confirmed.
+fetch states all three for each of its rows with a close; a row without one states the actions it has.
+Written down is only what differs from what was known at the fetch's own moment; `coverage` remembers
+that the rest was confirmed.
+
+An action on a day without a bar stays on its own day in the file, so that whatever is told later can
+supersede it, and is carried to the next bar on reading. The next newer fetch with rows around that
+day that says nothing of it takes it back.
 """
 
 import numpy as np
@@ -26,40 +31,74 @@ INSERT_ACTION = """INSERT INTO action (symbol, date, fetch_id, kind, value) SELE
 
 
 def append(connection: Connection, ranks: np.ndarray, fetch: int, symbol: str, told: pd.DataFrame) -> np.ndarray:
-    """Store what one fetch told about one symbol; returns how many rows were new, revised, unchanged."""
+    """Store what one fetch told about one symbol; returns how many rows were new, revised, unchanged.
+
+    Args:
+        told: rows sorted by date, each with a close or with an action.
+    """
     dates, values = told["date"].to_numpy().astype("datetime64[D]"), told[list(PRICE_FIELDS)].to_numpy()
     before = np.where(ranks < ranks[fetch], ranks, -1)
-    known_dates, known_values = view(connection, before, symbol, (str(dates[0]), str(dates[-1])))
-    known = np.isin(dates, known_dates)
+    known_dates, known_values = known(connection, before, symbol, (str(dates[0]), str(dates[-1])))
+    if ranks[fetch] == ranks.max():
+        _take_back(connection, fetch, symbol, known_dates[_bare(known_values) & ~np.isin(known_dates, dates)])
+    row_known, closed = np.isin(dates, known_dates), ~_bare(values)
     base = np.tile(UNTOLD, (len(dates), 1))
-    base[known] = known_values[np.searchsorted(known_dates, dates[known])]
-    differs = ~np.isclose(values, base, rtol=TOLERANCE, atol=0.0, equal_nan=True)
-    stated = np.column_stack([~known | differs[:, : len(BARS)].any(axis=1), differs[:, len(BARS) :]])
+    base[row_known] = known_values[np.searchsorted(known_dates, dates[row_known])]
+    differs = _differs(values, base)
+    stated = differs.copy()
+    stated[:, 1:] |= _acts(values) & ~closed[:, None]  # `coverage` does not remember rows without a close
     _insert(connection, fetch, symbol, dates, values, stated)
-    again = stated & np.column_stack([known, np.ones((len(dates), len(ACTIONS)), bool)])
+    again = stated & np.column_stack([~_bare(base), np.ones((len(dates), len(ACTIONS)), bool)])
     for later, covered in _later_coverage(connection, ranks, fetch, symbol):
         repeated = again & np.isin(dates, covered)[:, None]
         _insert(connection, later, symbol, dates, base, repeated)
         again &= ~repeated
-    connection.execute("INSERT INTO coverage VALUES (?, ?, ?, ?)", (symbol, fetch, str(dates[0]), _bits(dates)))
-    revised = known & differs.any(axis=1)
-    return np.array([(~known).sum(), revised.sum(), (known & ~revised).sum()])
+    if closed.any():
+        first = dates[closed][0]
+        connection.execute(
+            "INSERT INTO coverage VALUES (?, ?, ?, ?)", (symbol, fetch, str(first), _bits(dates[closed]))
+        )
+    revised = row_known & differs.any(axis=1)
+    return np.array([(~row_known).sum(), revised.sum(), (row_known & ~revised).sum()])
 
 
 def view(
     connection: Connection, ranks: np.ndarray, symbol: str, bounds: tuple[str, str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(dates in order, (dates, fields)): the newest word on each row among the fetches of rank 0 and up."""
+    """(dates in order, (dates, fields)): what `known` tells, actions without a bar carried to the next bar.
+
+    Dividends on one bar add up, splits multiply. What no bar follows is left out.
+    """
+    dates, values = known(connection, ranks, symbol, ("0001-01-01", bounds[1]))
+    bare = _bare(values)
+    bars, told, onto = values[~bare], values[bare], np.searchsorted(dates[~bare], dates[bare])
+    arrived = onto < len(bars)
+    np.add.at(bars[:, len(BARS)], onto[arrived], told[arrived, len(BARS)])
+    np.multiply.at(bars[:, len(BARS) + 1], onto[arrived], told[arrived, len(BARS) + 1])
+    wanted = dates[~bare] >= np.datetime64(bounds[0])
+    return dates[~bare][wanted], bars[wanted]
+
+
+def known(
+    connection: Connection, ranks: np.ndarray, symbol: str, bounds: tuple[str, str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """(dates in order, (dates, fields)): the newest word on each row among the fetches of rank 0 and up.
+
+    A day with an action and without a bar is a row without prices.
+    """
     where = "WHERE symbol = ? AND date BETWEEN ? AND ? ORDER BY date"
     asked = (symbol, *bounds)
     bars = connection.execute(f"SELECT date, fetch_id, open, high, low, close, volume FROM bar {where}", asked)
-    dates, bar_values = _newest(bars.fetchall(), ranks, len(BARS))
-    values = np.tile(UNTOLD, (len(dates), 1))
-    values[:, : len(BARS)] = bar_values
+    bar_dates, bar_values = _newest(bars.fetchall(), ranks, len(BARS))
     actions = connection.execute(f"SELECT date, fetch_id, value, kind FROM action {where}", asked).fetchall()
-    for column, kind in enumerate(ACTIONS, start=len(BARS)):
-        days, told = _newest([row[:3] for row in actions if row[3] == kind], ranks, 1)
-        values[np.searchsorted(dates, days), column] = told[:, 0]
+    told = [_newest([row[:3] for row in actions if row[3] == kind], ranks, 1) for kind in ACTIONS]
+    acting = [days[kind[:, 0] != none] for (days, kind), none in zip(told, UNTOLD[len(BARS) :], strict=True)]
+    dates = np.unique(np.concatenate([bar_dates, *acting]))
+    values = np.tile(UNTOLD, (len(dates), 1))
+    values[np.searchsorted(dates, bar_dates), : len(BARS)] = bar_values
+    for column, (days, kind) in enumerate(told, start=len(BARS)):
+        here = np.isin(days, dates)
+        values[np.searchsorted(dates, days[here]), column] = kind[here, 0]
     return dates, values
 
 
@@ -78,6 +117,35 @@ def symbols_told(connection: Connection, source: str) -> tuple[str, ...]:
         "SELECT DISTINCT symbol FROM coverage WHERE fetch_id IN (SELECT id FROM fetch WHERE source = ?) ORDER BY symbol"
     )
     return tuple(row[0] for row in connection.execute(query, (source,)))
+
+
+def _bare(values: np.ndarray) -> np.ndarray:
+    """(rows,) which rows have no close."""
+    return np.isnan(values[:, BARS.index("close")])
+
+
+def _differs(values: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """(rows, bar and each action) which statements are not what is known; without a close only actions are stated."""
+    differs = ~np.isclose(values, base, rtol=TOLERANCE, atol=0.0, equal_nan=True)
+    bar = ~_bare(values) & (_bare(base) | differs[:, : len(BARS)].any(axis=1))
+    return np.column_stack([bar, differs[:, len(BARS) :] & (_acts(values) | ~_bare(values)[:, None])])
+
+
+def _acts(values: np.ndarray) -> np.ndarray:
+    """(rows, actions) whether there is one."""
+    return values[:, len(BARS) :] != UNTOLD[len(BARS) :]
+
+
+def _take_back(connection: Connection, fetch: int, symbol: str, days: np.ndarray) -> None:
+    """State that there is no action on some days."""
+    _insert(
+        connection,
+        fetch=fetch,
+        symbol=symbol,
+        dates=days,
+        values=np.tile(UNTOLD, (len(days), 1)),
+        stated=np.tile([False, True, True], (len(days), 1)),
+    )
 
 
 def _insert(

@@ -2,8 +2,8 @@
 
 A fetch states, for every row it holds, a bar, a dividend and a split. Stored is only what differs from
 what was known at its moment, and on reading the newest fetch that states something wins. So appending
-is idempotent, the order in which fetches are appended does not matter, and what was known at any
-moment can be read again.
+is idempotent, the order in which fetches are appended does not matter (but for actions on days without
+a bar, which only a fetch stored later takes back), and what was known at any moment can be read again.
 """
 
 import datetime as dt
@@ -60,8 +60,8 @@ class Ledger:
     ) -> Appended:
         """Store what a source told, in one transaction.
 
-        A row without a close tells nothing and is left out: a price once known is not lost to a gap.
-        Rows told twice alike count once.
+        A row without a close tells only its dividend and split, where it has any: a price once known
+        is not lost to a gap. Rows told twice alike count once.
 
         Args:
             table: a price table, as traded, in any order.
@@ -160,11 +160,12 @@ class Ledger:
 
 
 def _facts(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows with a close, sorted, each once."""
+    """The rows with a close or an action, sorted, each once."""
     rows = prices_table(table)
     if rows["date"].isna().any():
         raise DataError(f"prices: {rows['date'].isna().sum()} row(s) have no date. Give each the date of its session.")
-    rows = rows[rows["close"].notna()].sort_values(["symbol", "date"], kind="stable", ignore_index=True)
+    tells = rows["close"].notna() | (rows["dividend"] != 0) | (rows["split"] != 1)
+    rows = rows[tells].sort_values(["symbol", "date"], kind="stable", ignore_index=True)
     for symbol in rows["symbol"].unique():
         check_symbol(symbol)
     again = rows.duplicated(["symbol", "date"]).to_numpy()

@@ -143,6 +143,51 @@ def test_a_gap_does_not_take_a_known_price_away(ledger):
     assert closes(ledger) == {"02": 1.0}
 
 
+def test_an_action_on_a_day_without_a_price_is_carried_to_the_next_one(ledger):
+    told = rows(
+        {"02": 8.0, "03": np.nan, "04": np.nan, "05": 1.0, "08": np.nan},
+        dividend=[0.0, 0.5, 0.25, 0.0, 9.0], split=[1.0, 2.0, 4.0, 1.0, 7.0],
+    )  # fmt: skip
+    assert ledger.append(told, source="yahoo", fetched_at="2024-01-08T22:00") == Appended(new=5)
+    assert closes(ledger) == {"02": 8.0, "05": 1.0}
+    assert ledger.prices("yahoo")[["dividend", "split"]].to_numpy().tolist() == [[0.0, 1.0], [0.75, 8.0]]
+    since = ledger.prices("yahoo", start=np.datetime64("2024-01-05"))
+    assert since[["dividend", "split"]].to_numpy().tolist() == [[0.75, 8.0]]
+    assert ledger.prices("yahoo", stop=np.datetime64("2024-01-04"))["split"].tolist() == [1.0]
+    ledger.append(rows({"08": 1.0}, dividend=9.0, split=7.0), source="yahoo", fetched_at="2024-01-09T22:00")
+    assert ledger.prices("yahoo")["split"].tolist() == [1.0, 8.0, 7.0]  # its own bar has come: nothing is carried
+    assert ledger.prices("yahoo", as_of="2024-01-08")["split"].tolist() == [1.0, 8.0]
+
+
+def test_a_later_fetch_of_other_days_does_not_erase_an_action_without_a_price(ledger):
+    ledger.append(rows({"02": 8.0, "03": np.nan}, split=[1.0, 2.0]), source="yahoo")
+    ledger.append(rows({"04": 4.0, "05": 4.5}), source="yahoo")
+    assert ledger.prices("yahoo")["split"].tolist() == [1.0, 2.0, 1.0]
+    ledger.append(rows({"04": 4.0, "05": 4.6}), source="yahoo")
+    assert ledger.prices("yahoo")["split"].tolist() == [1.0, 2.0, 1.0]
+
+
+def test_an_action_without_a_price_is_taken_back_by_a_fetch_around_its_day_that_lacks_it(ledger):
+    """Yahoo listed a split for the 3rd, then for the 4th: it must not count twice."""
+    ledger.append(rows({"02": 8.0, "03": np.nan}, split=[1.0, 2.0]), source="yahoo", fetched_at="2024-01-03T22:00")
+    ledger.append(rows({"02": 8.0, "04": 4.0}, split=[1.0, 2.0]), source="yahoo", fetched_at="2024-01-04T22:00")
+    assert ledger.prices("yahoo")["split"].tolist() == [1.0, 2.0]
+
+
+def test_an_action_without_a_price_is_stated_again_whatever_comes_between(ledger):
+    for day, split in [("08", 2.0), ("10", 2.0), ("09", 3.0)]:  # the fetch of the 9th is stored last
+        told = rows({"02": 8.0, "03": np.nan, "04": 4.0}, split=[1.0, split, 1.0])
+        ledger.append(told, source="yahoo", fetched_at=f"2024-01-{day}T22:00")
+    assert ledger.prices("yahoo")["split"].tolist() == [1.0, 2.0]
+    assert ledger.prices("yahoo", as_of="2024-01-09")["split"].tolist() == [1.0, 3.0]
+
+
+def test_a_gap_keeps_what_is_known_of_its_day(ledger):
+    ledger.append(rows({"02": 1.0}, dividend=0.5), source="yahoo")
+    assert ledger.append(rows({"02": np.nan}, split=[2.0]), source="yahoo") == Appended(revised=1)
+    assert ledger.prices("yahoo")[["close", "dividend", "split"]].to_numpy().tolist() == [[1.0, 0.5, 2.0]]
+
+
 def test_rows_told_twice_alike_count_once_and_contradictions_are_refused(ledger):
     assert ledger.append(rows({"02": 1.0}).loc[[0, 0]], source="yahoo") == Appended(new=1)
     with pytest.raises(DataError, match=r"1 row\(s\) contradict.*first A 2024-01-03 with close 2"):

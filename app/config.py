@@ -24,10 +24,11 @@ from app.forecasters.baselines import Ewma, RandomWalk
 from app.forecasters.garch import Garch
 from app.forecasters.recipe import Network
 from app.forecasters.tabular import QuantileBoosting
+from app.home import PROJECT, find_home
 from app.prices.sources import check_symbol
 from app.reproduce.settings import Reproduction
+from app.routine import Routine
 
-PROJECT = Path(__file__).resolve().parent.parent
 SOURCES = ("sample", "yahoo", "import", "files")
 
 
@@ -79,6 +80,7 @@ class Settings(BaseSettings):
     boosting: QuantileBoosting = QuantileBoosting()
     network: Network = Network()
     reproduce: Reproduction = Reproduction()
+    daily: Routine = Routine()
 
     @classmethod
     def settings_customise_sources(
@@ -139,7 +141,7 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
     """
     flags = dict(flags or {})
     variables = _variables()
-    home = Path(flags.get("home") or variables.get("home") or PROJECT).expanduser().resolve()
+    home = find_home(flags.get("home") or variables.get("home"))
     values: dict[str, Any] = {}
     for origin, layer in (("settings.toml", _file(home / "settings.toml")), ("variable", variables), ("--set", flags)):
         _refuse_unknown(layer, origin)

@@ -12,13 +12,13 @@ from pathlib import Path
 
 STREET = (
     ("errors",),
-    ("atomic",),
+    ("atomic", "home"),
     ("schema",),
     ("prices",),
     ("dataset",),
     ("forecasters",),
     ("evaluation",),
-    ("insight", "registry", "journal", "report", "executors", "reproduce"),
+    ("insight", "registry", "journal", "routine", "report", "executors", "reproduce"),
     ("config",),
     ("pipeline",),
     ("doctor", "daily"),

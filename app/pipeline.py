@@ -6,7 +6,6 @@ import logging
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from app.evaluation import backtest as walk
 from app.evaluation import calibration, comparison, metrics, significance
 from app.evaluation.alarms import Finding
 from app.evaluation.audit import Subject
-from app.forecasters import load_fitted, make_recipe, save_fitted
+from app.forecasters import make_recipe
 from app.forecasters.base import Recipe, forecasts_table
 from app.prices.calendar import calendar_for, last_closed_session, sessions
 from app.prices.quality import inspect, sound
@@ -174,28 +173,43 @@ def audit(settings: Settings, prices: Prices, full: bool = False) -> list[Findin
     return auditing.audit(subject)
 
 
-def train(settings: Settings, windows: Windows) -> list[registry.Version]:
-    """Fit every model on all that is known, and save each as a version."""
-    known = windows.known_by(windows.origin.max())
+def train(settings: Settings, windows: Windows, until: np.datetime64 | None = None) -> list[registry.Version]:
+    """Fit every model, and save each as a version.
+
+    Args:
+        until: learn only from what was known at the close of this day; the newest by default. The sessions
+            after it are held out: the version can be compared on them.
+    """
+    until = windows.origin.max() if until is None else until
+    known = windows.known_by(until)
     learnt, validation = walk.split(known, settings.backtest.validation)
+    about = {"source": settings.prices.source, "settings": plain_settings(settings), "libraries": package_versions()}
     saved = []
     for name, recipe in recipes(settings).items():
-        log.info("training %s on %d windows known by %s", name, len(known), windows.origin.max())
-        fitted = recipe.fit(learnt, validation)
-        card = _card(name, settings, windows)
-        saved.append(registry.publish(settings.versions, card, partial(save_fitted, name, recipe, fitted)))
+        log.info("training %s on %d windows known by %s", name, len(known), until)
+        trained = registry.Trained(name, recipe, recipe.fit(learnt, validation), windows, learnt, validation)
+        saved.append(registry.save(settings.versions, trained, about))
     return saved
 
 
-def forecast(settings: Settings, prices: Prices) -> pd.DataFrame:
-    """The newest forecast of every symbol by the newest version of every model; published under data/."""
-    found = {name: registry.newest(settings.versions, name) for name in settings.models}
-    specs = {name: _spec(version) for name, version in found.items()}
+def served(settings: Settings) -> dict[str, registry.Served]:
+    """The newest version of every model asked for that may forecast; those refused are named in it."""
+    return {name: registry.newest_sound(settings.versions, name) for name in settings.models}
+
+
+def forecast(settings: Settings, prices: Prices, by: Mapping[str, registry.Served] | None = None) -> pd.DataFrame:
+    """The newest forecast of every symbol by every model; published under data/.
+
+    Args:
+        by: name in the table → what forecasts under it; `served(settings)` by default.
+    """
+    found = served(settings) if by is None else by
+    specs = {name: version_spec(one.version) for name, one in found.items()}
     newest_windows = {spec: make_dataset(settings, prices, spec).newest() for spec in set(specs.values())}
     tables = []
-    for name, version in found.items():
+    for name, one in found.items():
         windows = newest_windows[specs[name]]
-        tables.append(forecasts_table(name, windows, load_fitted(version.folder).predict(windows)))
+        tables.append(forecasts_table(name, windows, one.fitted.predict(windows)))
     live = pd.concat(tables, ignore_index=True)
     _publish_forecasts(settings, live)
     return live
@@ -234,6 +248,14 @@ def staleness(settings: Settings, live: pd.DataFrame, now: pd.Timestamp | None =
     )
 
 
+def version_spec(version: registry.Version) -> WindowSpec:
+    """The windows a version was trained on: lookback, horizons and what else makes them."""
+    if version.card["features"] != [feature.name for feature in FEATURES]:
+        raise SettingsError(f"{version.id} was trained on other features. Train again: `python -m app train`.")
+    card = {**version.card, "horizons": tuple(version.card["horizons"])}
+    return WindowSpec(**{field.name: card[field.name] for field in dataclasses.fields(WindowSpec)})
+
+
 def package_versions() -> dict[str, str]:
     """Versions of Python and of the libraries that shape a forecast."""
     names = ("keras", "tensorflow", "jax", "numpy", "pandas", "scikit-learn", "arch", "yfinance", "exchange-calendars")
@@ -256,31 +278,6 @@ def _sample(symbols: Sequence[str], start: np.datetime64 | None, stop: np.dateti
     sample = Sample()
     unknown_symbols(symbols, sample.symbols(), "the sample")
     return pd.concat([sample.history(one, start, stop) for one in symbols or sample.symbols()], ignore_index=True)
-
-
-def _spec(version: registry.Version) -> WindowSpec:
-    """Lookback and horizons a version was trained with."""
-    if version.card["features"] != [feature.name for feature in FEATURES]:
-        raise SettingsError(f"{version.id} was trained on other features. Train again: `python -m app train`.")
-    return WindowSpec(version.card["lookback"], tuple(version.card["horizons"]))
-
-
-def _card(name: str, settings: Settings, windows: Windows) -> dict:
-    """What a version must say of itself."""
-    panel = windows.panel
-    return {
-        "model": name,
-        "made_at": pd.Timestamp.now(tz="UTC").isoformat(),
-        "lookback": windows.spec.lookback,
-        "horizons": list(windows.spec.horizons),
-        "features": [feature.name for feature in FEATURES],
-        "symbols": list(panel.symbols),
-        "known_by": str(windows.origin.max()),
-        "windows": len(windows),
-        "source": settings.prices.source,
-        "settings": plain_settings(settings),
-        "libraries": package_versions(),
-    }
 
 
 def _source(settings: Settings) -> Source:

@@ -87,20 +87,27 @@ def train(settings: Settings, options: Namespace) -> Answer:
     prices = pipeline.load_prices(settings)
     saved = pipeline.train(settings, pipeline.make_dataset(settings, prices))
     result = {
-        "versions": [{"id": one.id, "model": one.card["model"], "known_by": one.card["known_by"]} for one in saved]
+        "versions": [{"id": one.id, "model": one.card["model"], "trained_to": one.card["trained_to"]} for one in saved]
     }
-    return Answer(result, "\n".join(f"{one.id}: trained on what was known by {one.card['known_by']}" for one in saved))
+    return Answer(
+        result, "\n".join(f"{one.id}: trained on what was known by {one.card['trained_to']}" for one in saved)
+    )
 
 
 def forecast(settings: Settings, options: Namespace) -> Answer:
     """The newest forecast of every symbol, in prices."""
     ensure_writable(settings.data)
-    live = pipeline.forecast(settings, pipeline.load_prices(settings))
+    prices, served = pipeline.load_prices(settings), pipeline.served(settings)
+    live = pipeline.forecast(settings, prices, served)
     stale = pipeline.staleness(settings, live)
     table = price_table(live)
     if options.out:
         publish_file(Path(options.out) / "live.csv", lambda path: table.to_csv(path, index=False))
-    return Answer({"stale": stale, "forecasts": records(table)}, text(table), stale)
+    by = {
+        "versions": {name: one.version.id for name, one in served.items()},
+        "refused": [reason for one in served.values() for reason in one.refused],
+    }
+    return Answer({"stale": stale, **by, "forecasts": records(table)}, text(table), stale)
 
 
 def report(settings: Settings, options: Namespace) -> Answer:

@@ -1,0 +1,23 @@
+"""Versions on disk: one folder each, whole or not there, refused when it is not what was saved."""
+
+from app.registry.golden import TOLERANCE, Golden
+from app.registry.retention import sweep
+from app.registry.serving import Served, first_sound, load, newest_sound
+from app.registry.succession import in_service, line
+from app.registry.trained import Trained, describe, save
+from app.registry.versions import Version, digest, find, newest, publish, read, sound, verified, versions
+
+__all__ = [
+    "TOLERANCE",
+    "Golden",
+    "Served",
+    "Trained",
+    "Version",
+    "describe",
+    "digest",
+    "find",
+    "first_sound",
+    "in_service",
+]
+__all__ += ["line", "load", "newest", "newest_sound", "publish", "read", "save", "sound", "sweep", "verified"]
+__all__ += ["versions"]

@@ -1,0 +1,83 @@
+"""From a version to a model that may forecast: proved, loaded, tried on its golden input; else the one before it."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.errors import DamageError, SettingsError
+from app.forecasters import load_fitted
+from app.forecasters.base import Fitted
+from app.registry.golden import TOLERANCE, Golden
+from app.registry.versions import Version, folders, read, sound
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """A model that may forecast, and why those asked for before it may not: one sentence each."""
+
+    version: Version
+    fitted: Fitted
+    refused: tuple[str, ...] = ()
+
+
+def load(version: Version) -> Fitted:
+    """The fitted model of a version, proved to be what was saved and to forecast as it did then.
+
+    Raises:
+        DamageError: a hash, a `.keras` file's content, a library's release or the golden output is wrong.
+    """
+    sound(version)
+    try:
+        fitted = load_fitted(version.folder)
+        apart = Golden.load(version.folder).difference(fitted)
+    except DamageError:
+        raise
+    except Exception as error:  # whatever a library says about a file: in our words, without its pages of configuration
+        first = " ".join(str(error).split())[:80]
+        raise DamageError(
+            f"{version.id} cannot be loaded ({type(error).__name__}: {first}). Train again: `python -m app train`."
+        ) from error
+    if not apart <= TOLERANCE:
+        raise DamageError(
+            f"{version.id} does not give its golden output again: {apart:.3g} apart, allowed are {TOLERANCE}. "
+            "Put back the libraries its card names, or train again: `python -m app train`."
+        )
+    return fitted
+
+
+def first_sound(places: Iterable[Path]) -> Served:
+    """The first version that may forecast; each one refused before it is logged.
+
+    Args:
+        places: folders of versions, the one wanted first.
+
+    Raises:
+        DamageError: none may; the reason of the first is told.
+    """
+    refused: list[str] = []
+    for place in places:
+        try:
+            version = read(place)
+            return Served(version, load(version), tuple(refused))
+        except DamageError as error:
+            log.warning("refused, the version before it is tried: %s", error)
+            refused.append(str(error))
+    if not refused:
+        raise DamageError("there is no version to forecast with. Train one: `python -m app train`.")
+    raise DamageError(refused[0])
+
+
+def newest_sound(models: Path, model: str) -> Served:
+    """The newest version of a model that may forecast.
+
+    Raises:
+        SettingsError: there is no version of it yet.
+        DamageError: none may; the reason of the newest is told.
+    """
+    places = folders(models, model)
+    if not places:
+        raise SettingsError(f"no saved {model} yet: run `python -m app train --models {model}` first.")
+    return first_sound(reversed(places))

@@ -1,6 +1,7 @@
 """The command line: the only place that prints, and that turns an error into an exit code."""
 
 import argparse
+import contextlib
 import errno
 import importlib
 import json
@@ -14,6 +15,7 @@ from typing import Any
 from app.atomic import storage_error
 from app.errors import AppError, DataError, SettingsError, StaleError
 from app.grammar import build_parser
+from app.home import find_home
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,6 +45,11 @@ def settings_of(options: argparse.Namespace):
     """Settings from the flags given, under those of the environment and the file."""
     from app.config import load_settings
 
+    return load_settings(_given(options))
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings that the flags stand for, by section."""
     flags: dict[str, Any] = {}
     for text in options.set:
         key, equals, value = text.partition("=")
@@ -54,7 +61,7 @@ def settings_of(options: argparse.Namespace):
         section, _, name = place.rpartition(".")
         if value not in (None, False):
             (flags.setdefault(section, {}) if section else flags)[name] = value
-    return load_settings(flags)
+    return flags
 
 
 def _flags(options: argparse.Namespace) -> dict[str, Any]:
@@ -76,14 +83,24 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
 def _answer(options: argparse.Namespace) -> int:
     """Run the command and print its answer, for a program or for a person."""
     module, _, function = options.command.partition(":")
-    command = getattr(importlib.import_module(f"app.commands.{module}"), function)
-    answer = command(settings_of(options), options)
+    with _alone(options):
+        command = getattr(importlib.import_module(f"app.commands.{module}"), function)
+        answer = command(settings_of(options), options)
     print(json.dumps(answer.result, indent=1, allow_nan=False) if options.json else answer.text, flush=True)
     if answer.stale:
         return _failed(answer.stale, StaleError.exit_code, debug=False)
     if answer.refused:
         return _failed(answer.refused, DataError.exit_code, debug=False)
-    return 0
+    return _failed(answer.failure, answer.failure.exit_code, debug=False) if answer.failure else 0
+
+
+def _alone(options: argparse.Namespace) -> contextlib.AbstractContextManager[None]:
+    """The lock of a command that must run alone, taken before anything slow is loaded."""
+    if not getattr(options, "alone", False):
+        return contextlib.nullcontext()
+    from app.daily.lock import locked  # not every system that can forecast has flock
+
+    return locked(find_home(_given(options).get("home")))
 
 
 def _prepare(options: argparse.Namespace) -> None:

@@ -25,11 +25,11 @@ from app.evaluation.alarms import Finding
 from app.evaluation.audit import Subject
 from app.forecasters import make_recipe
 from app.forecasters.base import Recipe, forecasts_table
-from app.prices.calendar import calendar_for, last_closed_session, sessions
+from app.prices.outcomes import Updated, raise_failures
 from app.prices.quality import inspect, sound
 from app.prices.sources import Files, Sample, Source, check_symbol
 from app.prices.store import Ledger
-from app.prices.update import Updated, unknown_symbols, update
+from app.prices.update import unknown_symbols, update
 from app.schema import FORECAST_KEYS
 
 log = logging.getLogger(__name__)
@@ -60,15 +60,16 @@ class Evidence:
     direction: pd.DataFrame
 
 
-def fetch(settings: Settings) -> list[Updated]:
-    """Ask the source for what the ledger lacks, and append it."""
-    source = _source(settings)
+def fetch(settings: Settings, source: Source | None = None) -> list[Updated]:
+    """Ask the source for what the ledger lacks, and append it; one outcome a symbol."""
+    source = source or _source(settings)
     symbols = settings.prices.symbols or source.symbols() or Ledger(settings.ledger).symbols(source.name)
     if not symbols:
         raise SettingsError("no symbols: name some, as in --symbols AAPL MSFT.")
     if source.symbols():
         unknown_symbols(symbols, source.symbols(), f"source {source.name!r}")
-    return update(Ledger(settings.ledger), source, [check_symbol(s) for s in symbols], settings.prices.calendar)
+    wanted = [check_symbol(symbol) for symbol in symbols]
+    return update(Ledger(settings.ledger), source, wanted, settings.prices.calendar, settings.fetch)
 
 
 def load_prices(settings: Settings) -> Prices:
@@ -107,7 +108,7 @@ def read_prices(settings: Settings, fetching: bool = True, as_of: str = "") -> p
     if wanted.source == "sample" and not fetching:
         return _sample(wanted.symbols, start, stop)
     if wanted.source == "sample" or (fetching and wanted.source == "yahoo" and not wanted.offline):
-        fetch(settings)
+        raise_failures(fetch(settings))
     ledger = Ledger(settings.ledger)
     held = ledger.symbols(wanted.source)
     if not held:
@@ -224,30 +225,6 @@ def _publish_forecasts(settings: Settings, live: pd.DataFrame) -> None:
     publish_file(place, lambda path: every.to_parquet(path, index=False))
 
 
-def staleness(settings: Settings, live: pd.DataFrame, now: pd.Timestamp | None = None) -> str | None:
-    """Why the newest forecast must not be taken for fresh, or None.
-
-    Computed from the calendar at the moment of reading. One session of lag is allowed, since Yahoo
-    may be a day late. The sample and files end when they end: their date is shown, nothing is due.
-    """
-    if settings.prices.source != "yahoo":
-        return None
-    moment = now or pd.Timestamp.now(tz="UTC")
-    late = {}
-    for symbol, origin in live.groupby("symbol")["origin"].max().items():
-        calendar = calendar_for(str(symbol), name=settings.prices.calendar)
-        behind = len(sessions(calendar, np.datetime64(origin, "D") + 1, last_closed_session(calendar, moment)))
-        if behind > 1:
-            late[symbol] = behind
-    if not late:
-        return None
-    worst = max(late, key=late.__getitem__)
-    return (
-        f"STALE: the newest forecast of {len(late)} symbol(s) is behind the market, "
-        f"{worst} by {late[worst]} closed sessions. Fetch again."
-    )
-
-
 def version_spec(version: registry.Version) -> WindowSpec:
     """The windows a version was trained on: lookback, horizons and what else makes them."""
     if version.card["features"] != [feature.name for feature in FEATURES]:
@@ -269,8 +246,8 @@ def package_versions() -> dict[str, str]:
 
 
 def plain_settings(settings: Settings) -> dict:
-    """Settings as nested plain values, for cards and reports; no folder of the user's among them."""
-    return settings.model_dump(mode="json", exclude={"home"})
+    """Settings as nested plain values, for cards and reports; no folder or address of the user's among them."""
+    return settings.model_dump(mode="json", exclude={"home": True, "daily": {"notify_command", "notify_url"}})
 
 
 def _sample(symbols: Sequence[str], start: np.datetime64 | None, stop: np.datetime64 | None) -> pd.DataFrame:
@@ -286,7 +263,15 @@ def _source(settings: Settings) -> Source:
     if settings.prices.source == "yahoo":
         from app.prices.yahoo import Yahoo  # yfinance takes a second to load: only when Yahoo is asked
 
-        return Yahoo(cache=settings.data / "yahoo-cache", calendar=settings.prices.calendar)
+        asked = settings.fetch
+        return Yahoo(
+            tries=asked.tries,
+            timeout_s=asked.timeout_s,
+            pause_s=asked.pause_s,
+            requests_per_s=asked.requests_per_s,
+            calendar=settings.prices.calendar,
+            cache=settings.data / "yahoo-cache",
+        )
     raise SettingsError(
         f"nothing to fetch from {settings.prices.source!r}: use --source sample or --symbols with Yahoo."
     )

@@ -9,13 +9,14 @@ import pytest
 from app import registry
 from app.cli import main
 from app.config import load_settings
+from app.daily.freshness import staleness
 from app.dataset import make_windows
 from app.dataset.windows import WindowSpec
 from app.evaluation.backtest import Plan, backtest
 from app.evaluation.significance import verdict
 from app.forecasters import load_fitted, make_recipe
 from app.forecasters.base import forecasts_table
-from app.pipeline import forecast, load_prices, make_dataset, staleness, train
+from app.pipeline import forecast, load_prices, make_dataset, train
 from app.report.record import load_findings
 
 QUICK = [

@@ -6,16 +6,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from app.errors import AppError
+
 
 @dataclass(frozen=True)
 class Answer:
     """result: plain values for --json; text: for a person; stale: why it must not be taken for fresh; refused:
-    why it must not be trusted at all."""
+    why it must not be trusted at all; failure: what went wrong on the way, though there is an answer."""
 
     result: Any
     text: str
     stale: str | None = None
     refused: str | None = None
+    failure: AppError | None = None
 
 
 def records(table: pd.DataFrame) -> list[dict]:

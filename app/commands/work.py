@@ -12,10 +12,12 @@ from app import pipeline
 from app.atomic import ensure_writable, publish_file, publish_text
 from app.commands.answer import Answer, records, text
 from app.config import Settings
+from app.daily.freshness import staleness
 from app.doctor import examine
 from app.errors import DataError
 from app.evaluation.significance import to_json
 from app.forecasters import NETWORKS
+from app.prices.outcomes import raise_failures
 from app.report.page import Findings, write_report
 from app.report.pricing import price_table
 from app.report.record import load_findings, save_findings
@@ -44,7 +46,9 @@ def fetch(settings: Settings, options: Namespace) -> Answer:
     """New rows into the ledger."""
     ensure_writable(settings.data)
     done = pipeline.fetch(settings)
+    raise_failures(done)
     lines = [f"{one.symbol}: {one.new} new rows, {one.revised} revised" for one in done]
+    lines += [one.detail for one in done if one.detail]
     return Answer({"fetched": [asdict(one) for one in done]}, "\n".join([*lines, f"ledger: {settings.ledger}"]))
 
 
@@ -99,7 +103,7 @@ def forecast(settings: Settings, options: Namespace) -> Answer:
     ensure_writable(settings.data)
     prices, served = pipeline.load_prices(settings), pipeline.served(settings)
     live = pipeline.forecast(settings, prices, served)
-    stale = pipeline.staleness(settings, live)
+    stale = staleness(settings, live)
     table = price_table(live)
     if options.out:
         publish_file(Path(options.out) / "live.csv", lambda path: table.to_csv(path, index=False))
@@ -146,7 +150,7 @@ def _findings(settings: Settings, prices: pipeline.Prices, evidence: pipeline.Ev
         curves=dict(evidence.curves),
         settings=pipeline.plain_settings(settings),
         versions=pipeline.package_versions(),
-        stale=pipeline.staleness(settings, live),
+        stale=staleness(settings, live),
     )
 
 

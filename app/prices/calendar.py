@@ -94,6 +94,20 @@ def last_closed_session(calendar: str, now: pd.Timestamp) -> np.datetime64:
     return days[np.searchsorted(closes + SETTLING, moment, "right") - 1]
 
 
+def closed_at(calendar: str, session: np.datetime64) -> pd.Timestamp:
+    """The instant (UTC) from which a session counts as closed.
+
+    Raises:
+        SettingsError: there is no such calendar, or the day is not one of its sessions.
+    """
+    day = _day(session)
+    days, closes = _hours(calendar, _decade(day), _decade(day))
+    place = int(np.searchsorted(days, day))
+    if place == len(days) or days[place] != day:
+        raise SettingsError(f"{day} is not a session of {calendar}.")
+    return pd.Timestamp(closes[place] + SETTLING, tz="UTC")
+
+
 def _day(date: np.datetime64 | pd.Timestamp | str) -> np.datetime64:
     return pd.Timestamp(date).to_datetime64().astype("datetime64[D]")
 

@@ -25,6 +25,7 @@ from app.forecasters.garch import Garch
 from app.forecasters.recipe import Network
 from app.forecasters.tabular import QuantileBoosting
 from app.home import PROJECT, find_home
+from app.prices.patience import Patience
 from app.prices.sources import check_symbol
 from app.reproduce.settings import Reproduction
 from app.routine import Routine
@@ -72,6 +73,7 @@ class Settings(BaseSettings):
     seed: int = 0
     models: tuple[str, ...] = ("random-walk", "ewma", "gjr-garch", "quantile-boosting", "lstm", "gru")
     prices: PriceSettings = PriceSettings()
+    fetch: Patience = Patience()
     window: WindowSpec = WindowSpec()
     backtest: Plan = Plan()
     random_walk: RandomWalk = RandomWalk()

@@ -126,25 +126,12 @@ def _steps(bars: Bars) -> Steps:
         rows = np.flatnonzero(np.abs(move.size) >= STEP)
     size, volatility = move.size[rows], volatility_at(bars, move.size, rows)
     spread = (move.top - move.bottom)[rows]
-    keep, calm = is_step(size, move.apart[rows], spread, volatility)
-    return Steps(rows[keep], size[keep], volatility[keep], calm[keep])
-
-
-def is_step(
-    size: np.ndarray, apart: np.ndarray, spread: np.ndarray, volatility: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) whether each move may be a change of unit, and (n,) whether its day was calm.
-
-    Args:
-        size: (n,) log moves. apart: (n,) share of each between the base and the nearest price of the bar.
-        spread: (n,) log high over low, NaN where unknown. volatility: (n,) per session.
-    """
     known = np.isfinite(spread)
     with np.errstate(invalid="ignore"):
-        whole = np.where(known, (apart >= 0.85) & (spread <= 5 * volatility), np.abs(size) >= 1.0)
-        calm = known & (apart >= 0.85) & (spread <= 2.5 * volatility)
-    large = (np.abs(size) >= STEP) & (np.abs(size) > TIMES_VOLATILITY * volatility)
-    return large & (whole | (np.abs(size) >= HUGE)), calm
+        whole = np.where(known, (move.apart[rows] >= 0.85) & (spread <= 5 * volatility), np.abs(size) >= 1.0)
+        calm = known & (move.apart[rows] >= 0.85) & (spread <= 2.5 * volatility)
+    keep = (np.abs(size) > TIMES_VOLATILITY * volatility) & (whole | (np.abs(size) >= HUGE))
+    return Steps(rows[keep], size[keep], volatility[keep], calm[keep])
 
 
 def is_hundred(step: float) -> bool:

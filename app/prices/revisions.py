@@ -119,6 +119,14 @@ def symbols_told(connection: Connection, source: str) -> tuple[str, ...]:
     return tuple(row[0] for row in connection.execute(query, (source,)))
 
 
+def covered_until(connection: Connection, symbol: str, fetch: int) -> str:
+    """ISO date of the last day for which a fetch was believed; "" where it was not."""
+    row = connection.execute(
+        "SELECT first, days FROM coverage WHERE symbol = ? AND fetch_id = ?", (symbol, fetch)
+    ).fetchone()
+    return str(np.datetime64(row[0], "D") + _offsets(row[1])[-1]) if row else ""
+
+
 def _bare(values: np.ndarray) -> np.ndarray:
     """(rows,) which rows have no close."""
     return np.isnan(values[:, BARS.index("close")])

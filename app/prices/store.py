@@ -7,7 +7,6 @@ a bar, which only a fetch stored later takes back), and what was known at any mo
 """
 
 import datetime as dt
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +14,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from app.errors import DataError, SettingsError
+from app.errors import DataError
+from app.prices import held
+from app.prices.answers import note_missing
 from app.prices.database import Connection, check_integrity, reading, writing
+from app.prices.moments import next_moment, written
+from app.prices.reception import Desk, Received
 from app.prices.revisions import TOLERANCE, append, ranks, symbols_told, view
 from app.prices.sources import check_symbol
 from app.schema import PRICE_FIELDS, prices_table
 
-log = logging.getLogger(__name__)
-
 WAIT_S = 30.0
+
+NEWEST = """SELECT date FROM bar WHERE symbol = ? AND fetch_id IN (SELECT id FROM fetch WHERE source = ?)
+    ORDER BY date DESC LIMIT 1"""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,14 @@ class Appended:
     new: int = 0
     revised: int = 0
     unchanged: int = 0
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Of one symbol: the newest session stored, and the oldest one in quarantine."""
+
+    newest: np.datetime64 | None = None
+    held: np.datetime64 | None = None
 
 
 @dataclass(frozen=True)
@@ -76,18 +88,48 @@ class Ledger:
             SettingsError: a symbol that cannot be one.
             StorageError, LockError, DamageError: as `app.prices.database.writing`.
         """
-        rows = _facts(table)
+        rows = facts(table)
         with writing(self.path, self.wait_s) as connection:
-            at = _written(fetched_at) if fetched_at is not None else _now(connection, source)
-            (fetch,) = connection.execute(
-                "INSERT INTO fetch (source, fetched_at, version, note, rows) VALUES (?, ?, ?, ?, ?) RETURNING id",
-                (source, at, version, note, len(rows)),
-            ).fetchone()
+            at = written(fetched_at) if fetched_at is not None else next_moment(connection, source)
+            fetch = _new_fetch(connection, source, at, version, note, len(rows))
             rank = ranks(connection, source)
             counts = np.zeros(3, int)
             for symbol, told in rows.groupby("symbol"):
                 counts += append(connection, rank, fetch, str(symbol), told)
         return Appended(*counts.tolist())
+
+    def receive(
+        self,
+        rows: pd.DataFrame,
+        source: str,
+        version: str = "",
+        now: pd.Timestamp | None = None,
+        agree_after_h: float = 12.0,
+        whole: bool = False,
+    ) -> dict[str, Received]:
+        """Store of an answer what can be believed beside what is known, and put the rest into quarantine.
+
+        Args:
+            rows: `facts` of one or more symbols.
+            source, version: as of `append`.
+            now: the moment of the answer; None is the clock's. It counts as newer than all before.
+            agree_after_h: hours after which an answer can confirm what an earlier one told.
+            whole: it is all the source knows of these symbols, told twice: nothing is doubted.
+
+        Returns:
+            What became of each symbol.
+
+        Raises:
+            StorageError, LockError, DamageError: as `app.prices.database.writing`.
+        """
+        with writing(self.path, self.wait_s) as connection:
+            at = next_moment(connection, source, now)
+            fetch = _new_fetch(connection, source, at, version, "whole history" if whole else "", len(rows))
+            rank, received = ranks(connection, source), dict[str, Received]()
+            desk = Desk(connection, rank, fetch, source, at, agree_after_h)
+            for symbol, told in rows.groupby("symbol"):
+                received[str(symbol)] = (desk.believe if whole else desk.receive)(str(symbol), told)
+        return received
 
     def prices(
         self,
@@ -114,10 +156,19 @@ class Ledger:
         views: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         with reading(self.path, self.wait_s) as connection:
             if connection is not None:
-                rank = ranks(connection, source, None if as_of is None else _written(as_of))
+                rank = ranks(connection, source, None if as_of is None else written(as_of))
                 chosen = symbols_told(connection, source) if symbols is None else sorted(set(symbols))
                 views = {symbol: view(connection, rank, symbol, bounds) for symbol in chosen}
         return _price_table(views)
+
+    def quarantine(self, source: str) -> pd.DataFrame:
+        """The rows that a source told and that are not believed yet, by symbol and date, with rule and reason."""
+        with reading(self.path, self.wait_s) as connection:
+            found = [] if connection is None else held.listed(connection, source)
+        table = pd.DataFrame(found, columns=list(held.COLUMNS))
+        return table.assign(
+            date=pd.to_datetime(table["date"]), fetched_at=pd.to_datetime(table["fetched_at"], utc=True)
+        )
 
     def symbols(self, source: str) -> tuple[str, ...]:
         """The symbols a source has told anything about, sorted."""
@@ -131,6 +182,25 @@ class Ledger:
     def oldest(self, source: str, symbol: str) -> np.datetime64 | None:
         """The first day a source has told about a symbol; None when it has told nothing."""
         return self._extreme("min", source, symbol)
+
+    def standing(self, source: str, symbols: Iterable[str] | None = None) -> dict[str, Standing]:
+        """What is known of each symbol (None: all that the source has told), in their order."""
+        with reading(self.path, self.wait_s) as connection:
+            if connection is None:
+                return {symbol: Standing() for symbol in symbols or ()}
+            chosen = symbols_told(connection, source) if symbols is None else dict.fromkeys(symbols)
+            waiting = held.oldest_open(connection, source)
+            newest = {symbol: connection.execute(NEWEST, (symbol, source)).fetchone() for symbol in chosen}
+        return {symbol: Standing(_date(day and day[0]), _date(waiting.get(symbol))) for symbol, day in newest.items()}
+
+    def note_missing(self, source: str, symbol: str, detail: str, now: pd.Timestamp | None = None) -> int:
+        """Note that a source says it has no such symbol; on how many days it has said so since it last told its prices.
+
+        Args:
+            now: the moment of the answer; None is the clock's.
+        """
+        with writing(self.path, self.wait_s) as connection:
+            return note_missing(connection, source, symbol, detail, next_moment(connection, source, now))
 
     def fetches(self) -> pd.DataFrame:
         """Every fetch in the order of storing: id, source, fetched_at (UTC), version, note, rows."""
@@ -156,11 +226,16 @@ class Ledger:
         )
         with reading(self.path, self.wait_s) as connection:
             day = None if connection is None else connection.execute(query, (symbol, source)).fetchone()[0]
-        return None if day is None else np.datetime64(day, "D")
+        return _date(day)
 
 
-def _facts(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows with a close or an action, sorted, each once."""
+def facts(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a price table that tell something, a close or an action: sorted, each once.
+
+    Raises:
+        DataError: two rows of one symbol and date contradict each other, or a row has no date.
+        SettingsError: a symbol that cannot be one.
+    """
     rows = prices_table(table)
     if rows["date"].isna().any():
         raise DataError(f"prices: {rows['date'].isna().sum()} row(s) have no date. Give each the date of its session.")
@@ -181,6 +256,12 @@ def _facts(table: pd.DataFrame) -> pd.DataFrame:
     return rows[~again]
 
 
+def _new_fetch(connection: Connection, *row: str | int) -> int:
+    """Note a fetch (source, moment, version, note, number of rows); returns its number."""
+    query = "INSERT INTO fetch (source, fetched_at, version, note, rows) VALUES (?, ?, ?, ?, ?) RETURNING id"
+    return int(connection.execute(query, row).fetchone()[0])
+
+
 def _price_table(views: dict[str, tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:
     lengths = [len(dates) for dates, _ in views.values()]
     dates = np.concatenate([np.array([], "datetime64[D]"), *(dates for dates, _ in views.values())])
@@ -191,31 +272,9 @@ def _price_table(views: dict[str, tuple[np.ndarray, np.ndarray]]) -> pd.DataFram
     return table
 
 
+def _date(day: str | None) -> np.datetime64 | None:
+    return None if day is None else np.datetime64(day, "D")
+
+
 def _day(day: np.datetime64 | None, absent: str) -> str:
     return absent if day is None else str(np.datetime64(pd.Timestamp(day), "D"))
-
-
-def _written(moment: dt.date | dt.datetime | str) -> str:
-    """UTC as the ledger writes it; a bare day is its last microsecond."""
-    bare = isinstance(moment, dt.date) and not isinstance(moment, dt.datetime)
-    bare |= (isinstance(moment, str) and len(moment) == 10) or getattr(moment, "dtype", None) == "datetime64[D]"
-    try:
-        parsed = pd.to_datetime(moment, utc=True)
-        if parsed is pd.NaT:
-            raise ValueError("not a time")
-    except (ValueError, TypeError) as error:
-        raise SettingsError(f"{str(moment)[:40]!r} names no moment. Write 2024-03-01 or 2024-03-01T18:00.") from error
-    utc = parsed.to_pydatetime(warn=False)
-    if bare:
-        utc += dt.timedelta(days=1, microseconds=-1)
-    return utc.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _now(connection: Connection, source: str) -> str:
-    """The moment, or just after the newest fetch of the source when the clock was set back since."""
-    now = _written(dt.datetime.now(dt.UTC))
-    newest = connection.execute("SELECT max(fetched_at) FROM fetch WHERE source = ?", (source,)).fetchone()[0]
-    if newest is None or newest < now:
-        return now
-    log.warning("the newest fetch of %s is from %s, which the clock has not reached yet", source, newest)
-    return _written(dt.datetime.fromisoformat(newest) + dt.timedelta(microseconds=1))

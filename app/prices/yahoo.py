@@ -26,9 +26,18 @@ import yfinance as yf
 from yfinance.exceptions import YFException, YFPricesMissingError, YFRateLimitError, YFTzMissingError
 
 from app.atomic import ensure_writable
-from app.errors import AppError, SettingsError, SourceError
+from app.errors import AppError, SourceError
 from app.prices.adjust import as_traded
 from app.prices.calendar import calendar_for, last_closed_session, sessions
+from app.prices.outcomes import (
+    MalformedError,
+    NoRowsError,
+    RateLimitError,
+    RefusedError,
+    UnknownSymbolError,
+    UnreachableError,
+)
+from app.prices.patience import check_least
 from app.prices.sources import between, check_symbol
 from app.schema import PRICE_COLUMNS, prices_table
 
@@ -47,35 +56,10 @@ EARLIEST = pd.DateOffset(years=99)
 RECENT = 260
 """Newest rows by which the calendar of a symbol is judged: a year."""
 
-LEAST = {"tries": 1, "timeout_s": 0.01, "pause_s": 0, "requests_per_s": 0.001, "deadline_s": 0}
 UNKNOWN = "No data found, symbol"
 """How Yahoo begins its 404. "No data found for this date range" says something else."""
 
 WAY_OUT = "Try again later: what is stored is unchanged, and --offline uses it."
-
-
-class RateLimitError(SourceError):
-    """Yahoo refused for want of patience: HTTP 429 at every try."""
-
-
-class UnreachableError(SourceError):
-    """No connection, a connection cut off, or no answer in time."""
-
-
-class RefusedError(SourceError):
-    """Yahoo answered with an error of its own."""
-
-
-class MalformedError(SourceError):
-    """The answer is not one that yfinance can read, or a column is missing."""
-
-
-class NoRowsError(SourceError):
-    """No rows for a time in which sessions have closed: Yahoo's fault until proved otherwise."""
-
-
-class UnknownSymbolError(SettingsError):
-    """Yahoo says that it has no such symbol."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +79,7 @@ class Yahoo:
     timeout_s: float = 20.0
     pause_s: float = 2.0
     requests_per_s: float = 1.0
-    deadline_s: float = 600.0
+    deadline_s: float = 60.0
     calendar: str = ""
     cache: Path | None = None
     now: Callable[[], pd.Timestamp] = field(default=functools.partial(pd.Timestamp.now, "UTC"), repr=False)
@@ -105,11 +89,15 @@ class Yahoo:
 
     name = "yahoo"
 
+    version = f"yfinance {yf.__version__}"
+
     def __post_init__(self) -> None:
-        for name, least in LEAST.items():
-            value = getattr(self, name)
-            if not value >= least:
-                raise SettingsError(f"yahoo.{name} must be at least {least}, got {value!r}.")
+        check_least(self, "fetch")
+
+    @property
+    def longest_s(self) -> float:
+        """How long asking for one symbol may take: a try begun at the deadline asks twice."""
+        return self.deadline_s + 2 * self.timeout_s
 
     def symbols(self) -> tuple[str, ...]:
         """None: Yahoo cannot be listed."""

@@ -35,7 +35,16 @@ class Client:
     def ask(self, symbol: str, now: str, start: str | None = None, stop: str | None = None, **settings) -> dict:
         """What `Yahoo(**settings).history(symbol, start, stop)` gives at the instant `now` (UTC)."""
         wanted = {"symbol": symbol, "now": f"{now}+00:00", "start": start, "stop": stop, "settings": settings}
-        print(json.dumps({**wanted, "cache": self.cache and str(self.cache)}), file=self._process.stdin, flush=True)
+        return self._answer(wanted)
+
+    def update(self, ledger: Path, symbols: list[str], now: str, patience: dict | None = None, **settings) -> dict:
+        """What `update` says of a ledger and `Yahoo(**settings)` at the instant `now` (UTC)."""
+        wanted = {"ledger": str(ledger), "symbols": symbols, "patience": patience or {}}
+        return self._answer({**wanted, "now": f"{now}+00:00", "settings": settings})
+
+    def _answer(self, request: dict) -> dict:
+        wanted = {**request, "cache": self.cache and str(self.cache)}
+        print(json.dumps(wanted), file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         assert line, f"the client died: {self._stderr.read_text()}"
         return json.loads(line)

@@ -260,7 +260,7 @@ def test_what_is_no_symbol_is_never_asked(yahoo, client, symbol):
 
 def test_settings_that_make_no_sense_are_refused(yahoo, client):
     answer = client.ask("AAPL", EVENING, tries=0)
-    assert answer["message"] == "yahoo.tries must be at least 1, got 0."
+    assert answer["message"] == "fetch.tries must be at least 1, got 0."
 
 
 def test_a_new_process_goes_on_with_the_cookie_and_drops_a_damaged_cache(yahoo, yahoo_server, client, tmp_path):

@@ -7,6 +7,7 @@ the client sleeps.
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,22 +15,47 @@ import pandas as pd
 
 from app.errors import AppError
 from app.prices.adjust import adjusted
+from app.prices.patience import Patience
+from app.prices.store import Ledger
+from app.prices.update import update
 from app.prices.yahoo import Yahoo
 
 
 def answer(request: dict) -> dict:
+    """Do what is asked, a history or an update of a ledger."""
+    return update_answer(request) if "ledger" in request else history_answer(request)
+
+
+def update_answer(request: dict) -> dict:
+    """Update a ledger and tell what became of every symbol."""
+    slept: list[float] = []
+    source = _source(request, slept)
+    try:
+        patience = Patience(**request["patience"])
+        done = update(
+            Ledger(request["ledger"]), source, request["symbols"], patience=patience, clock=lambda: sum(slept)
+        )
+    except AppError as error:
+        return {"error": type(error).__name__, "exit_code": error.exit_code, "message": str(error)}
+    return {"results": [asdict(one) for one in done], "slept": [pause for pause in slept if pause > 0]}
+
+
+def _source(request: dict, slept: list[float]) -> Yahoo:
+    return Yahoo(
+        cache=Path(request["cache"]) if request["cache"] else None,
+        now=lambda: pd.Timestamp(request["now"]),
+        clock=lambda: sum(slept),
+        sleep=slept.append,
+        **request["settings"],
+    )
+
+
+def history_answer(request: dict) -> dict:
     """Ask for one history and tell everything that can be seen from outside."""
     slept: list[float] = []
     days = [None if request[name] is None else np.datetime64(request[name]) for name in ("start", "stop")]
     try:
-        source = Yahoo(
-            cache=Path(request["cache"]) if request["cache"] else None,
-            now=lambda: pd.Timestamp(request["now"]),
-            clock=lambda: sum(slept),
-            sleep=slept.append,
-            **request["settings"],
-        )
-        table = source.history(request["symbol"], *days)
+        table = _source(request, slept).history(request["symbol"], *days)
     except AppError as error:
         line = {"error": type(error).__name__, "exit_code": error.exit_code, "message": str(error)}
         return {**line, "slept": [pause for pause in slept if pause > 0]}

@@ -68,9 +68,12 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
     """The setting that each flag stands for."""
     given = vars(options)
     path = given.get("prices") or given.get("place")
-    source = "files" if path else given.get("source") or ("yahoo" if given.get("symbols") else None)
     if path and given.get("source"):
         raise SettingsError(f"--prices {path} and --source {given['source']} exclude each other; give one.")
+    if path and given.get("prices") and given.get("place"):
+        raise SettingsError(f"--prices {given['prices']} and {given['place']} say the same; give one.")
+    named = path or any(text.strip().startswith(("prices.source", "prices.path")) for text in options.set)
+    source = given.get("source") or ("yahoo" if given.get("symbols") and not named else None)
     return {
         "prices.source": source, "prices.path": path, "prices.symbols": given.get("symbols"),
         "prices.start": given.get("start"), "prices.stop": given.get("end"), "prices.offline": given.get("offline"),

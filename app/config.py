@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError, field_validator
+from pydantic import ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from app.allowed import check_ranges, known_names
 from app.dataset.windows import WindowSpec
 from app.errors import SettingsError
-from app.evaluation.backtest import Plan, check_day
-from app.forecasters import MODELS, check_name
+from app.evaluation.backtest import Plan, check_days
+from app.forecasters import USUAL, check_name
 from app.forecasters.baselines import Ewma, RandomWalk
 from app.forecasters.garch import Garch
 from app.forecasters.recipe import Network
@@ -31,6 +32,11 @@ from app.reproduce.settings import Reproduction
 from app.routine import Routine
 
 SOURCES = ("sample", "yahoo", "import", "files")
+SEEDS = (0, 2**31 - 1)
+NEAR = 0.75
+"""How alike a STOCK_* variable and a setting are when one is taken for a misspelling of the other, from 0 to 1."""
+EVERYTHING = "python -m app settings"
+"""The command that lists every setting."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,7 @@ class PriceSettings:
             raise SettingsError(f"prices.source must be one of {list(SOURCES)}, got {self.source!r}.")
         if (self.source == "files") != bool(self.path):
             raise SettingsError("prices.source 'files' and --prices PATH go together; give both or neither.")
-        for name in ("start", "stop"):
-            check_day(f"prices.{name}", getattr(self, name))
+        check_days("prices", {name: getattr(self, name) for name in ("start", "stop")})
         if self.source == "yahoo":
             object.__setattr__(self, "symbols", tuple(check_symbol(symbol).upper() for symbol in self.symbols))
 
@@ -71,7 +76,7 @@ class Settings(BaseSettings):
 
     home: Path = PROJECT
     seed: int = 0
-    models: tuple[str, ...] = ("random-walk", "ewma", "gjr-garch", "quantile-boosting", "lstm", "gru")
+    models: tuple[str, ...] = USUAL
     prices: PriceSettings = PriceSettings()
     fetch: Patience = Patience()
     window: WindowSpec = WindowSpec()
@@ -102,7 +107,7 @@ class Settings(BaseSettings):
         default = cls.model_fields[info.field_name].default
         if info.field_name == "models":
             if not _words(value):
-                raise SettingsError(f"models must be among {list(MODELS)}, got none.")
+                raise SettingsError("models: none is named; `python -m app run --help` lists all.")
             return tuple(check_name(name) for name in _words(value))
         if isinstance(default, tuple):
             return _words(value)
@@ -110,6 +115,16 @@ class Settings(BaseSettings):
             lists = {f.name for f in dataclasses.fields(default) if str(f.type).startswith("tuple")}
             return {key: _words(item) if key in lists else item for key, item in value.items()}
         return value
+
+    @model_validator(mode="after")
+    def _seeds_in_range(self) -> "Settings":
+        """The seed, and that of a network, to which it is added: refused before anything is read."""
+        check_ranges("", self, {"seed": SEEDS})
+        if self.seed + self.network.seed > SEEDS[1]:
+            raise SettingsError(
+                f"seed and network.seed must add up to {SEEDS[1]} at most, got {self.seed} and {self.network.seed}."
+            )
+        return self
 
     @property
     def data(self) -> Path:
@@ -125,6 +140,18 @@ class Settings(BaseSettings):
     def versions(self) -> Path:
         """Folder of the saved models."""
         return self.home / "models"
+
+
+SECRETS = {"daily": ("notify_url", "notify_command")}
+"""What may hold a password: shown nowhere."""
+
+
+def shown(settings: Settings) -> dict[str, Any]:
+    """Settings as nested plain values, to be looked at; secrets are only said to be there."""
+    values = settings.model_dump(mode="json")
+    for section, names in SECRETS.items():
+        values[section] |= {name: "(not shown)" for name in names if values[section][name]}
+    return values
 
 
 SECTIONS = {
@@ -147,7 +174,7 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
     values: dict[str, Any] = {}
     for origin, layer in (("settings.toml", _file(home / "settings.toml")), ("variable", variables), ("--set", flags)):
         _refuse_unknown(layer, origin)
-        for key, value in layer.items():
+        for key, value in _choose_source(layer, values).items():
             values[key] = {**values.get(key, {}), **value} if isinstance(value, Mapping) else value
     try:
         return Settings(**{**values, "home": home})
@@ -169,12 +196,29 @@ class _Variables(EnvSettingsSource):
 def _variables() -> dict[str, Any]:
     """STOCK_* variables as nested values; those of other programs are left alone."""
     source = _Variables(Settings, env_prefix="STOCK_", env_nested_delimiter="__")
-    ours = {name for name in os.environ if name.upper().startswith("STOCK_") and "__" in name}
-    for name in ours:
-        section = name[len("STOCK_") :].split("__")[0].lower()
-        if section not in SECTIONS:
-            raise SettingsError(f"variable {name}: unknown section {section!r}; known are {list(SECTIONS)}.")
+    for name in (name for name in os.environ if name.upper().startswith("STOCK_")):
+        section, separator, _ = name[len("STOCK_") :].lower().partition("__")
+        if separator and section not in SECTIONS:
+            raise SettingsError(
+                f"variable {name}: unknown section {section!r}{known_names(section, SECTIONS, EVERYTHING)}"
+            )
+        if not separator:
+            _refuse_misspelt(name, section)
     return {key: value for key, value in source().items() if value is not None}
+
+
+def _refuse_misspelt(variable: str, name: str) -> None:
+    """Refuse what is meant for us: nearly the name of a setting, or that of a setting without its section."""
+    if name in Settings.model_fields:
+        return
+    within = [(section, field.name) for section, default in SECTIONS.items() for field in dataclasses.fields(default)]
+    whole = [*Settings.model_fields, *(f"{section}__{setting}" for section, setting in within)]
+    bare = [f"{section}__{setting}" for section, setting in within if setting == name]
+    if meant := bare or difflib.get_close_matches(name, whole, n=1, cutoff=NEAR):
+        raise SettingsError(
+            f"variable {variable} is no setting; did you mean STOCK_{meant[0].upper()}? "
+            f"If it belongs to another program: `env -u {variable} python -m app …`."
+        )
 
 
 def _file(path: Path) -> dict[str, Any]:
@@ -189,7 +233,11 @@ def _file(path: Path) -> dict[str, Any]:
 def _refuse_unknown(layer: Mapping[str, Any], origin: str) -> None:
     for name, value in layer.items():
         if name not in Settings.model_fields:
-            raise SettingsError(f"{origin}: unknown setting {name!r}{_nearest(name, Settings.model_fields)}")
+            raise SettingsError(
+                f"{origin}: unknown setting {name!r}{known_names(name, Settings.model_fields, EVERYTHING)}"
+            )
+        if name == "home" and origin == "settings.toml":
+            raise SettingsError("settings.toml: home cannot be set in a file that is looked for in it; use STOCK_HOME.")
         if name not in SECTIONS:
             continue
         known = [field.name for field in dataclasses.fields(SECTIONS[name])]
@@ -197,12 +245,16 @@ def _refuse_unknown(layer: Mapping[str, Any], origin: str) -> None:
             raise SettingsError(f"{origin}: {name} is a section, got {value!r}; its settings are {known}.")
         for key in value:
             if key not in known:
-                raise SettingsError(f"{origin}: unknown setting {name}.{key}{_nearest(key, known)}")
+                raise SettingsError(f"{origin}: unknown setting {name}.{key}{known_names(key, known, EVERYTHING)}")
 
 
-def _nearest(name: str, known) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {list(known)}."
+def _choose_source(layer: Mapping[str, Any], below: dict[str, Any]) -> Mapping[str, Any]:
+    """The layer with the source that its path implies; what the layers below say about either no longer counts."""
+    prices = {key: value for key, value in layer.get("prices", {}).items() if key != "path" or value}
+    if not prices.keys() & {"source", "path"}:
+        return layer
+    below["prices"] = {key: value for key, value in below.get("prices", {}).items() if key not in ("source", "path")}
+    return {**layer, "prices": {"source": "files", **prices}} if "path" in prices else {**layer, "prices": prices}
 
 
 def _words(value: Any) -> Any:

@@ -1,10 +1,15 @@
 """The grammar of the command line: every command and flag, with its help."""
 
 import argparse
+import re
 
+from app.allowed import known_names
 from app.errors import SettingsError
-from app.forecasters import MODELS
+from app.forecasters import MODELS, USUAL
 from app.reproduce.settings import STUDIES
+
+CHOICES = re.compile(r"(?P<shown>'(?P<given>.*)') \(choose from (?P<names>.*)\)$")
+"""How argparse refuses what is not among some names."""
 
 DESCRIPTION = "Forecast stock prices with recurrent networks, beside the naive model and GARCH."
 EPILOG = """examples:
@@ -18,11 +23,19 @@ exit codes: 0 done, 2 wrong usage or settings, 3 source unavailable, 4 data refu
 6 training failed, 7 forecast is stale, 8 ledger or model damaged, 9 disk full or not writable, 130 interrupted."""
 
 
+STUDY = "folder for the results: new, empty, or of an earlier run, whose results are replaced"
+
+
 class Parser(argparse.ArgumentParser):
     """argparse that reports a mistake as every other error: one line, exit code 2."""
 
     def error(self, message: str):
-        """Raise instead of printing the usage."""
+        """Raise instead of printing the usage; of many choices name only those that are near."""
+        if wrong := CHOICES.search(message):
+            names = [name.strip(" '") for name in wrong["names"].split(",")]
+            raise SettingsError(
+                f"{message[: wrong.end('shown')]}{known_names(wrong['given'], names, f'{self.prog} --help')}"
+            )
         raise SettingsError(f"{message} (see `{self.prog} --help`)")
 
 
@@ -41,23 +54,27 @@ def build_parser() -> Parser:
     _add_prices(commands, [shared, chosen])
     _add_report(commands, [shared])
     _add_study(commands, [shared, chosen])
+    _add(commands, "settings", "every setting with the value it has here", [shared, chosen, models], "work:settings_")
     _add(commands, "doctor", "versions, devices, whether cuDNN will be used, where data live", [shared])
     return parser
 
 
 def _add_forecasting(commands: argparse._SubParsersAction, parents: list[Parser]) -> None:
     """The commands that make or judge forecasts."""
-    _add(commands, "run", "prices, back test, training, forecast and report in one go", parents)
-    _add(commands, "backtest", "walk forward with every model, score and judge", parents)
+    _add_out(_add(commands, "run", "prices, back test, training, forecast and report in one go", parents), STUDY)
+    _add_out(_add(commands, "backtest", "walk forward with every model, score and judge", parents), STUDY)
     audited = _add(commands, "audit", "prove on these prices that no forecast knows the future", parents)
     audited.add_argument("--full", action="store_true", help="train networks in full, not for two epochs")
+    _add_out(audited, "folder for findings.csv and findings.json")
     _add(commands, "train", "fit the models on all that is known and save them", parents)
-    _add(commands, "forecast", "the newest forecast of every symbol by the saved models", parents)
+    newest = _add(commands, "forecast", "the newest forecast of every symbol by the saved models", parents)
+    _add_out(newest, "folder for live.csv")
 
 
 def _add_report(commands: argparse._SubParsersAction, parents: list[Parser]) -> None:
     again = _add(commands, "report", "write the report again from the folder of an earlier run", parents)
     again.add_argument("folder", nargs="?", help="folder of a run (default: the newest)")
+    _add_out(again, "another folder for report.html and figures/ (default: that of the run)")
 
 
 def _add_study(commands: argparse._SubParsersAction, parents: list[Parser]) -> None:
@@ -65,6 +82,7 @@ def _add_study(commands: argparse._SubParsersAction, parents: list[Parser]) -> N
     study = _add(commands, "reproduce", meaning, parents, command="studies:reproduce")
     study.add_argument("study", choices=STUDIES, help="which; --prices names the folder of its data")
     study.add_argument("--seeds", metavar="N", help="networks trained (default: as many as the study)")
+    _add_out(study, "folder for table.csv, runs.csv and forecasts.parquet")
 
 
 def _add(commands, name: str, meaning: str, parents: list, command: str = "") -> Parser:
@@ -80,15 +98,20 @@ def _add_prices(commands: argparse._SubParsersAction, parents: list[Parser]) -> 
         "prices", help="import, check or show prices", description="import, check or show prices"
     )
     actions = prices.add_subparsers(metavar="ACTION", required=True)
-    for name, meaning, command in (
-        ("import", "store the prices of files in the ledger", "prices:import_"),
-        ("check", "list what is wrong with prices, by rule", "prices:check"),
-    ):
-        action = _add(actions, name, meaning, parents, command)
-        action.add_argument("place", nargs="?", metavar="PATH", help="the same as --prices PATH")
+    stored = _add(actions, "import", "store the prices of files in the ledger", parents, command="prices:import_")
+    checked = _add(actions, "check", "list what is wrong with prices, by rule", parents, command="prices:check")
     show = _add(actions, "show", "print stored prices", parents, command="prices:show")
+    for action in (stored, checked):
+        action.add_argument("place", nargs="?", metavar="PATH", help="the same as --prices PATH")
+    _add_out(checked, "folder for issues.csv")
+    _add_out(show, "a .csv or .parquet file, or a folder for prices.csv")
     show.add_argument("--adjusted", action="store_true", help="in today's shares, dividends reinvested")
     show.add_argument("--as-of", default="", metavar="DAY", help="as known on this day")
+
+
+def _add_out(command: Parser, meaning: str) -> None:
+    """The flag of the commands that write something for the user."""
+    command.add_argument("--out", metavar="PATH", help=meaning)
 
 
 def _shared_options() -> Parser:
@@ -97,7 +120,6 @@ def _shared_options() -> Parser:
     group.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
     group.add_argument("--quiet", action="store_true", help="no progress on stderr")
     group.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    group.add_argument("--out", help="folder for the results")
     group.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="any setting, as in network.epochs=3"
     )
@@ -116,8 +138,8 @@ def _price_options() -> Parser:
         choices=["sample", "yahoo", "import"],
         help="sample (default), yahoo, or import: what `prices import` stored",
     )
-    group.add_argument("--start", help="first day of prices used, as 1995-01-01")
-    group.add_argument("--end", help="last day of prices used")
+    group.add_argument("--start", metavar="DAY", help="first day of prices used, as 1995-01-01")
+    group.add_argument("--end", metavar="DAY", help="last day of prices used")
     group.add_argument("--offline", action="store_true", help="use what the ledger holds, ask nobody")
     return options
 
@@ -125,10 +147,12 @@ def _price_options() -> Parser:
 def _model_options() -> Parser:
     options = Parser(add_help=False)
     group = options.add_argument_group("models")
-    group.add_argument("--models", nargs="+", metavar="MODEL", help=f"of {', '.join(MODELS)}")
+    group.add_argument(
+        "--models", nargs="+", metavar="MODEL", help=f"of {', '.join(MODELS)} (default {' '.join(USUAL)})"
+    )
     group.add_argument("--horizons", nargs="+", metavar="H", help="sessions ahead (default 1 5 20)")
     group.add_argument("--lookback", metavar="L", help="sessions a model sees (default 60)")
-    group.add_argument("--test-start", help="first origin tested (default: the last four years)")
-    group.add_argument("--test-end", help="last origin tested")
+    group.add_argument("--test-start", metavar="DAY", help="first origin tested (default: the last 1008 sessions)")
+    group.add_argument("--test-end", metavar="DAY", help="last origin tested (default: the newest)")
     group.add_argument("--seed", help="seed of everything random (default 0)")
     return options

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from app.allowed import check_ranges
 from app.errors import SettingsError
 from app.forecasters import check_name
 
@@ -52,10 +53,7 @@ class Routine:
     __pydantic_config__ = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        for name, (low, high) in RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise SettingsError(f"daily.{name} must be {low} to {high}, got {value}.")
+        check_ranges("daily", self, RANGES)
         for name in (self.model, *self.baselines):
             check_name(name)
         if self.model in self.baselines:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 STREET = (
     ("errors",),
+    ("allowed",),
     ("atomic", "home"),
     ("schema",),
     ("prices",),

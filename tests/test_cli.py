@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pandas as pd
 import pytest
 
 from app.cli import main
+from app.config import load_settings
+from app.forecasters.recipe import Network
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -74,7 +77,12 @@ def test_commands_that_do_not_train_leave_tensorflow_alone(home, file):
         ([], 2, "required: COMMAND"),
         (["fly"], 2, "invalid choice: 'fly'"),
         (["backtest", "--lookbak", "3"], 2, "unrecognized arguments: --lookbak 3"),
-        (["backtest", "--models", "ltsm"], 2, "got 'ltsm'; did you mean 'lstm'?"),
+        (["bactest"], 2, "invalid choice: 'bactest'; did you mean 'backtest'?"),
+        (["fetch", "--out", "results"], 2, "unrecognized arguments: --out results"),
+        (["train", "--out", "results"], 2, "unrecognized arguments: --out results"),
+        (["train", "--seed", "-5", "--prices", "FILE"], 2, "seed must be 0 to 2147483647, got -5"),
+        (["reproduce", "acl18", "--seeds", "1000"], 2, "reproduce.seeds must be 0 to 100, got 1000"),
+        (["backtest", "--models", "ltsm"], 2, "no 'ltsm'; did you mean 'lstm'?"),
         (["backtest", "--set", "network.epoch=3"], 2, "unknown setting network.epoch; did you mean 'epochs'?"),
         (["backtest", "--set", "epochs"], 2, "--set takes KEY=VALUE such as network.epochs=3, got 'epochs'"),
         (["backtest", "--lookback", "0"], 2, "window.lookback must be 1 to 2000 sessions, got 0"),
@@ -127,6 +135,47 @@ def test_a_mistake_is_one_clear_line_with_its_exit_code_and_changes_nothing(
     assert words in printed.err
     assert everything_in(home) == before
     assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "source"),
+    [
+        ([], "files"),
+        (["--source", "sample"], "sample"),
+        (["--symbols", "AAPL"], "yahoo"),
+        (["--symbols", "UP", "--set", "prices.source=import"], "import"),
+        (["--prices", "other.csv", "--symbols", "UP"], "files"),
+    ],
+)
+def test_a_flag_wins_over_files_named_by_a_variable(arguments, source, home, monkeypatch, capsys):
+    monkeypatch.setenv("STOCK_PRICES__SOURCE", "files")
+    monkeypatch.setenv("STOCK_PRICES__PATH", "mine.csv")
+    assert main(["settings", "--json", *arguments]) == 0
+    prices = json.loads(capsys.readouterr().out)["prices"]
+    assert prices["source"] == source
+    assert bool(prices["path"]) == (source == "files")
+
+
+def test_settings_lists_every_one_as_it_is_set(home, capsys):
+    assert main(["settings", "--lookback", "30"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "window.lookback = 30" in lines
+    assert f'home = "{home}"' in lines
+    assert [line.partition(" = ")[0] for line in lines if line.startswith("network.")] == [
+        f"network.{field.name}" for field in fields(Network)
+    ]
+
+
+def test_help_states_the_defaults_as_they_are(home, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["run", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    settings = load_settings()
+    assert f"(default {' '.join(settings.models)})" in text
+    assert f"(default: the last {settings.backtest.folds * settings.backtest.refit} sessions)" in text
+    assert f"sessions ahead (default {' '.join(map(str, settings.window.horizons))})" in text
+    assert f"sessions a model sees (default {settings.window.lookback})" in text
+    assert f"seed of everything random (default {settings.seed})" in text
 
 
 def test_an_unknown_symbol_leaves_the_ledger_as_it_was(home, capsys):

@@ -11,7 +11,7 @@ import pandas as pd
 from app import pipeline
 from app.atomic import ensure_writable, publish_file, publish_text
 from app.commands.answer import Answer, records, text
-from app.config import Settings
+from app.config import Settings, shown
 from app.daily.freshness import staleness
 from app.doctor import examine
 from app.errors import DataError
@@ -119,6 +119,15 @@ def report(settings: Settings, options: Namespace) -> Answer:
     folder = Path(options.folder) if options.folder else _newest_report(settings)
     page = write_report(load_findings(folder), Path(options.out) if options.out else folder)
     return Answer({"report": str(page)}, f"report: {page}")
+
+
+def settings_(settings: Settings, options: Namespace) -> Answer:
+    """Every setting with the value it has here, after flags, variables and settings.toml."""
+    values = shown(settings)
+    sections = [(f"{name}.", value) for name, value in values.items() if isinstance(value, dict)]
+    sections.insert(0, ("", {name: value for name, value in values.items() if not isinstance(value, dict)}))
+    lines = [f"{prefix}{key} = {json.dumps(value)}" for prefix, section in sections for key, value in section.items()]
+    return Answer(values, "\n".join(lines))
 
 
 def doctor(settings: Settings, options: Namespace) -> Answer:

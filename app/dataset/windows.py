@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from app.allowed import check_ranges
 from app.errors import SettingsError
 
 
@@ -23,8 +24,7 @@ class WindowSpec:
     __pydantic_config__ = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        if not 1 <= self.lookback <= 2000:
-            raise SettingsError(f"window.lookback must be 1 to 2000 sessions, got {self.lookback}.")
+        check_ranges("window", self, {"lookback": (1, 2000)}, unit="sessions")
         if not self.horizons or any(h < 1 or h > 250 for h in self.horizons):
             raise SettingsError(f"window.horizons must be 1 to 250 sessions ahead, got {list(self.horizons)}.")
         if list(self.horizons) != sorted(set(self.horizons)):

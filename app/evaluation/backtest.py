@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from app.allowed import check_ranges
 from app.dataset.windows import Windows
 from app.errors import DataError, SettingsError
 from app.forecasters.base import Recipe, forecasts_table
@@ -34,11 +35,8 @@ class Plan:
     __pydantic_config__ = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        for name in ("refit", "folds", "validation"):
-            if not 1 <= getattr(self, name) <= 100_000:
-                raise SettingsError(f"backtest.{name} must be at least 1, got {getattr(self, name)}.")
-        for name in ("test_start", "test_stop"):
-            check_day(f"backtest.{name}", getattr(self, name))
+        check_ranges("backtest", self, dict.fromkeys(("refit", "folds", "validation"), (1, 100_000)))
+        check_days("backtest", {name: getattr(self, name) for name in ("test_start", "test_stop")})
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,14 +136,26 @@ def _test_range(sessions: np.ndarray, plan: Plan) -> tuple[int, int]:
     return first, last
 
 
-def check_day(name: str, text: str) -> None:
-    """Refuse what is neither empty nor an ISO date.
+def check_days(section: str, span: Mapping[str, str]) -> None:
+    """Refuse a first and a last day that are not ISO dates, or that are in the wrong order; "" is no bound.
+
+    Args:
+        span: the two settings by name, the first day first.
 
     Raises:
         SettingsError: naming the setting.
     """
+    for name, text in span.items():
+        if text and not _is_iso_date(text):
+            raise SettingsError(f"{section}.{name} must be a date such as 2014-01-31, got {text!r}.")
+    (first, begin), (last, end) = span.items()
+    if begin and end and begin > end:
+        raise SettingsError(f"{section}.{first} {begin} is after {section}.{last} {end}.")
+
+
+def _is_iso_date(text: str) -> bool:
+    """Only as 2014-01-31: Python reads 20140131, too, which NumPy takes for a year."""
     try:
-        if text:
-            dt.date.fromisoformat(text)
+        return dt.date.fromisoformat(text).isoformat() == text
     except ValueError:
-        raise SettingsError(f"{name} must be a date such as 2014-01-31, got {text!r}.") from None
+        return False

@@ -1,12 +1,12 @@
 """Forecasters by name. Importing this loads no model's library: `--help` lists the names in a tenth of a second."""
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.allowed import known_names
 from app.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ MODELS = {
 }
 """Every model by the name it has on the command line, in settings and in tables, with its meaning."""
 
+USUAL = ("random-walk", "ewma", "gjr-garch", "quantile-boosting", "lstm", "gru")
+"""The models of a run that names none."""
+
 _SECTIONS = {
     "random-walk": "random_walk",
     "ewma": "ewma",
@@ -50,10 +53,7 @@ def check_name(name: str) -> str:
         SettingsError: none has; the nearest is named.
     """
     if name not in MODELS:
-        near = difflib.get_close_matches(name, MODELS, n=1)
-        raise SettingsError(
-            f"models must be among {list(MODELS)}, got {name!r}{f'; did you mean {near[0]!r}?' if near else '.'}"
-        )
+        raise SettingsError(f"models: no {name!r}{known_names(name, MODELS, 'python -m app run --help')}")
     return name
 
 

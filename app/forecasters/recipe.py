@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from app.allowed import check_ranges
 from app.dataset.windows import Windows
 from app.errors import SettingsError
 from app.forecasters.start import load
@@ -80,10 +81,7 @@ class Network:
         ):  # fmt: skip
             if getattr(self, name) not in allowed:
                 raise SettingsError(f"network.{name} must be one of {sorted(allowed)}, got {getattr(self, name)!r}.")
-        for name, (low, high) in RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise SettingsError(f"network.{name} must be {low} to {high}, got {value}.")
+        check_ranges("network", self, RANGES)
         object.__setattr__(self, "periods", tuple(self.periods))
         for complaint in _complaints(self):
             raise SettingsError(complaint)

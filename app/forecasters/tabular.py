@@ -11,8 +11,8 @@ import skops.io
 from sklearn.ensemble import HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits
 
+from app.allowed import check_ranges
 from app.dataset.windows import Windows
-from app.errors import SettingsError
 from app.forecasters.baselines import check_horizons, known_windows
 from app.schema import LEVELS
 
@@ -56,10 +56,7 @@ class QuantileBoosting:
     __pydantic_config__ = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        for name, (low, high) in RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise SettingsError(f"boosting.{name} must be {low} to {high}, got {value}.")
+        check_ranges("boosting", self, RANGES)
 
     def fit(self, train: Windows, validation: Windows) -> "FittedBoosting":
         """Grow an ensemble for each horizon and level on the windows of both sets.

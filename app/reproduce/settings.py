@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from app.errors import SettingsError
+from app.allowed import check_ranges
 
 STUDIES = ("acl18", "kdd17", "fischer-krauss")
 """Published studies by the name the command line gives them; docs/methods.md says what each is."""
@@ -27,7 +27,4 @@ class Reproduction:
     __pydantic_config__ = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        for name, (low, high) in RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise SettingsError(f"reproduce.{name} must be {low} to {high}, got {value}.")
+        check_ranges("reproduce", self, RANGES)

@@ -20,12 +20,15 @@ from app.allowed import check_ranges, known_names
 from app.dataset.windows import WindowSpec
 from app.errors import SettingsError
 from app.evaluation.backtest import Plan, check_days
-from app.forecasters import USUAL, check_name
+from app.forecasters import NETWORKS, USUAL, check_name
 from app.forecasters.baselines import Ewma, RandomWalk
+from app.forecasters.egarch import Egarch
 from app.forecasters.garch import Garch
+from app.forecasters.har import Har
 from app.forecasters.recipe import Network
 from app.forecasters.tabular import QuantileBoosting
 from app.home import PROJECT, find_home
+from app.prices.moments import written
 from app.prices.patience import Patience
 from app.prices.sources import check_symbol
 from app.reproduce.settings import Reproduction
@@ -46,7 +49,8 @@ class PriceSettings:
     source: "sample" (embedded), "yahoo", "import" (what `prices import` stored) or "files" (read
     from `path`, not stored). symbols: none means all the source has; Yahoo's are upper case. start,
     stop: ISO dates, empty for all. calendar: an exchange's sessions for every symbol, empty to go by
-    each symbol's suffix. offline: use what is stored, ask nobody.
+    each symbol's suffix. offline: use what is stored, ask nobody. as_of: use what the ledger knew by
+    the end of this day, or by this moment; empty is now.
     """
 
     source: str = "sample"
@@ -56,6 +60,7 @@ class PriceSettings:
     stop: str = ""
     calendar: str = ""
     offline: bool = False
+    as_of: str = ""
 
     __pydantic_config__ = {"extra": "forbid"}
 
@@ -64,6 +69,8 @@ class PriceSettings:
             raise SettingsError(f"prices.source must be one of {list(SOURCES)}, got {self.source!r}.")
         if (self.source == "files") != bool(self.path):
             raise SettingsError("prices.source 'files' and --prices PATH go together; give both or neither.")
+        if self.as_of and written(self.as_of) and self.source == "files":
+            raise SettingsError("--as-of asks the ledger what it knew, and files are not in it: import them first.")
         check_days("prices", {name: getattr(self, name) for name in ("start", "stop")})
         if self.source == "yahoo":
             object.__setattr__(self, "symbols", tuple(check_symbol(symbol).upper() for symbol in self.symbols))
@@ -84,6 +91,8 @@ class Settings(BaseSettings):
     random_walk: RandomWalk = RandomWalk()
     ewma: Ewma = Ewma()
     garch: Garch = Garch()
+    egarch: Egarch = Egarch()
+    har: Har = Har()
     boosting: QuantileBoosting = QuantileBoosting()
     network: Network = Network()
     reproduce: Reproduction = Reproduction()
@@ -159,6 +168,13 @@ SECTIONS = {
 }
 
 
+SAID_BY_NAME = {
+    ("network", "cell"): "--models lstm gru",
+    ("garch", "asymmetric"): "--models garch gjr-garch",
+}
+"""Fields of a recipe that nobody may set, and what to write instead."""
+
+
 def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
     """Settings of this run.
 
@@ -177,9 +193,17 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
         for key, value in _choose_source(layer, values).items():
             values[key] = {**values.get(key, {}), **value} if isinstance(value, Mapping) else value
     try:
-        return Settings(**{**values, "home": home})
+        return _checked(Settings(**{**values, "home": home}))
     except ValidationError as error:
         raise SettingsError(_one_line(error)) from None
+
+
+def _checked(settings: Settings) -> Settings:
+    """The settings, if each network asked for can have those of its section."""
+    for name in settings.models:
+        if name in NETWORKS:
+            dataclasses.replace(settings.network, cell=name)
+    return settings
 
 
 class _Variables(EnvSettingsSource):
@@ -240,10 +264,15 @@ def _refuse_unknown(layer: Mapping[str, Any], origin: str) -> None:
             raise SettingsError("settings.toml: home cannot be set in a file that is looked for in it; use STOCK_HOME.")
         if name not in SECTIONS:
             continue
-        known = [field.name for field in dataclasses.fields(SECTIONS[name])]
+        fields = [field.name for field in dataclasses.fields(SECTIONS[name])]
+        known = [field for field in fields if (name, field) not in SAID_BY_NAME]
         if not isinstance(value, Mapping):
             raise SettingsError(f"{origin}: {name} is a section, got {value!r}; its settings are {known}.")
         for key in value:
+            if (name, key) in SAID_BY_NAME:
+                raise SettingsError(
+                    f"{origin}: {name}.{key} is no setting, the model's name says it: {SAID_BY_NAME[name, key]}."
+                )
             if key not in known:
                 raise SettingsError(f"{origin}: unknown setting {name}.{key}{known_names(key, known, EVERYTHING)}")
 

@@ -195,6 +195,58 @@ def garch_quantiles(variance, dynamics, sessions, levels, paths, seed):
     return np.quantile(total, levels)
 
 
+def egarch_log_variance(residuals, start, omega, alpha, gamma, beta):
+    """Log variance of the session after the last residual; `start` is that of the first residual's session."""
+    level = start
+    for residual in residuals:
+        z = residual / math.exp(level / 2)
+        level = omega + alpha * (abs(z) - math.sqrt(2 / math.pi)) + gamma * z + beta * level
+    return level
+
+
+def egarch_quantiles(level, dynamics, sessions, levels, paths, seed):
+    """Quantiles of the sum of `sessions` returns, by simulation from one origin with independent draws.
+
+    dynamics: mean, omega, alpha, gamma, beta, nu. level: log variance of the first session.
+    """
+    mean, omega, alpha, gamma, beta, nu = dynamics
+    rng = np.random.default_rng(seed)
+    now, total = np.full(paths, level), np.zeros(paths)
+    for _ in range(sessions):
+        z = rng.standard_t(nu, paths) * math.sqrt((nu - 2) / nu)
+        total += mean + np.exp(now / 2) * z
+        now = omega + alpha * (np.abs(z) - math.sqrt(2 / math.pi)) + gamma * z + beta * now
+    return np.quantile(total, levels)
+
+
+def har_regression(prices, symbols, origins, horizons):
+    """For each horizon (3 slopes, level of each symbol in order): normal equations with a column a symbol.
+
+    prices: high and low alone make the range; symbols, origins: of the windows that are learnt from.
+    """
+    ranges, place = {}, {}
+    for symbol, rows in prices.groupby("symbol"):
+        ranges[symbol] = [
+            math.log(high / low) / math.sqrt(4 * math.log(2))
+            for high, low in zip(rows["high"], rows["low"], strict=True)
+        ]
+        place[symbol] = {day: number for number, day in enumerate(rows["date"].to_numpy().astype("datetime64[D]"))}
+    names, warm_up, answers = sorted(ranges), 20, []
+    for horizon in horizons:
+        inputs, targets = [], []
+        for symbol, origin in zip(symbols, origins, strict=True):
+            series, now = ranges[symbol], place[symbol][origin]
+            past = [math.log(value) for value in series[max(now - 21, warm_up) : now + 1]]
+            averages = [sum(past[-span:]) / len(past[-span:]) for span in (1, 5, 22)]
+            inputs.append([*averages, *(1.0 if symbol == name else 0.0 for name in names)])
+            later = series[now + 1 : now + 1 + horizon]
+            targets.append(math.log(sum(value * value for value in later) / horizon) / 2)
+        table = np.array(inputs)
+        found = np.linalg.solve(table.T @ table, table.T @ np.array(targets))
+        answers.append((found[:3], found[3:]))
+    return answers
+
+
 # --- forecasters: app/forecasters/cells.py, layers.py and bodies.py. One sequence at a time, (rows, columns).
 
 
@@ -446,4 +498,67 @@ def long_short(days, score, returns, picks):
         low = sum(r for _, r in rows[:picks]) / picks
         high = sum(r for _, r in rows[-picks:]) / picks
         answer.append(high - low)
+    return answer
+
+
+# --- forecasters: app/forecasters/decoder.py and networks.py. One row's summary at a time.
+
+
+def decoder(summary, horizons, cell, bridge, weights):
+    """(horizons, units): one recurrent layer over the horizons, a horizon at a time.
+
+    bridge: V and b of the first state; weights: of the cell, in Keras's order.
+    """
+    state = np.tanh(summary @ bridge[0] + bridge[1])
+    units = len(weights[1])
+    h, c, answer = state[:units], state[units:], []
+    for horizon in range(horizons):
+        told = [1.0 if other == horizon else 0.0 for other in range(horizons)]
+        h, c = _decoder_step(cell, np.concatenate([summary, told]), h, c, weights)
+        answer.append(h)
+    return np.array(answer)
+
+
+def _decoder_step(cell, x, h, c, weights):
+    if cell == "simple-rnn":
+        return np.tanh(x @ weights[0] + h @ weights[1] + weights[2]), c
+    if cell == "lstm":
+        return _lstm_step(x, h, c, *weights, fed=0.0)
+    units = len(h)
+    if cell == "gru":
+        kernel, recurrent, (of_input, of_state) = weights
+        a, b = x @ kernel + of_input, h @ recurrent + of_state
+        z, r = logistic(a[:units] + b[:units]), logistic(a[units : 2 * units] + b[units : 2 * units])
+        return z * h + (1 - z) * np.tanh(a[2 * units :] + r * b[2 * units :]), c
+    kernel, recurrent, peephole, bias = weights
+    i, f, g, o = ((x @ kernel + h @ recurrent + bias)[k * units : (k + 1) * units] for k in range(4))
+    c = logistic(f + peephole[1] * c) * c + logistic(i + peephole[0] * c) * np.tanh(g)
+    return logistic(o + peephole[2] * c) * np.tanh(c), c
+
+
+def depth_gated_decoder(summary, horizons, bridges, weights):
+    """(horizons, units): two depth-gated layers over the horizons, each from its own first state."""
+    units = len(weights[0][1])
+    states = [np.tanh(summary @ kernel + bias) for kernel, bias in bridges]
+    (h1, c1), (h2, c2) = ((state[:units], state[units:]) for state in states)
+    answer = []
+    for horizon in range(horizons):
+        told = [1.0 if other == horizon else 0.0 for other in range(horizons)]
+        h1, c1 = _lstm_step(np.concatenate([summary, told]), h1, c1, *weights[0], fed=0.0)
+        depth_kernel, (w_old, w_below), depth_bias = weights[1][3:]
+        d = logistic(h1 @ depth_kernel + w_old * c2 + w_below * c1 + depth_bias)
+        h2, c2 = _lstm_step(h1, h2, c2, *weights[1][:3], fed=d * c1)
+        answer.append(h2)
+    return np.array(answer)
+
+
+def rising(z):
+    """Quantiles from a median in the middle of z and a softened distance for each other level, one at a time."""
+    middle = len(z) // 2
+    answer = [0.0] * len(z)
+    answer[middle] = z[middle]
+    for level in range(middle + 1, len(z)):
+        answer[level] = answer[level - 1] + math.log1p(math.exp(z[level]))
+    for level in range(middle - 1, -1, -1):
+        answer[level] = answer[level + 1] - math.log1p(math.exp(z[level]))
     return answer

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from app.dataset.features import WARM_UP, basis, feature_matrix
+from app.dataset.targets import target
 from app.dataset.windows import Panel, Windows, WindowSpec
 from app.errors import DataError
 from app.prices.calendar import calendar_for, sessions, sessions_after
@@ -18,7 +19,7 @@ def make_windows(prices: pd.DataFrame, spec: WindowSpec, calendar: str | None = 
 
     Args:
         prices: sound price table (`app.prices.quality.sound`), as traded.
-        spec: lookback and horizons.
+        spec: lookback, horizons and target.
         calendar: name of the exchange calendar; None means the one each symbol's suffix tells.
 
     Returns:
@@ -79,17 +80,8 @@ def _symbol_rows(prices: pd.DataFrame, spec: WindowSpec, calendar: str) -> dict[
         "volatility": known["volatility"].to_numpy().copy(),
         "features": feature_matrix(known),
         "target": line[ahead],
-        "actual": _actual(known["returns"].to_numpy(), number, ahead),
+        "actual": target(spec.target).actual(known, number, ahead),
     }
-
-
-def _actual(returns: np.ndarray, number: np.ndarray, ahead: np.ndarray) -> np.ndarray:
-    """(rows, horizons) sums of returns up to the row whose session number is `ahead`, NaN if none."""
-    total = np.cumsum(np.nan_to_num(returns))
-    unknown = np.cumsum(np.isnan(returns))
-    row = np.minimum(np.searchsorted(number, ahead), len(number) - 1)
-    known = (number[row] == ahead) & (unknown[row] == unknown[:, None])
-    return np.where(known, total[row] - total[:, None], np.nan)
 
 
 def _join(parts: dict[str, dict[str, np.ndarray]], spec: WindowSpec) -> Panel:

@@ -11,15 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.allowed import check_ranges
+from app.dataset.targets import Target, target
 from app.errors import SettingsError
 
 
 @dataclass(frozen=True)
 class WindowSpec:
-    """How much past a model sees and how far ahead it forecasts, in sessions."""
+    """How much past a model sees, how far ahead it forecasts, in sessions, and what (`targets.TARGETS`)."""
 
     lookback: int = 60
     horizons: tuple[int, ...] = (1, 5, 20)
+    target: str = "return"
 
     __pydantic_config__ = {"extra": "forbid"}
 
@@ -29,6 +31,7 @@ class WindowSpec:
             raise SettingsError(f"window.horizons must be 1 to 250 sessions ahead, got {list(self.horizons)}.")
         if list(self.horizons) != sorted(set(self.horizons)):
             raise SettingsError(f"window.horizons must rise without repeats, got {list(self.horizons)}.")
+        target(self.target)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +45,7 @@ class Panel:
         volatility: (rows,) per session, known at the row's close, NaN while warming up.
         features: (rows, features) float32.
         target: (rows, horizons) datetime64[D], the session forecast from this row.
-        actual: (rows, horizons) log return from the row to `target`, NaN where not known.
+        actual: (rows, horizons) what is forecast from this row, as `spec.target` says; NaN where not known.
     """
 
     spec: WindowSpec
@@ -76,8 +79,8 @@ class Panel:
 class Chunks:
     """Stretches of rows with a target at each of their last rows, for every-step supervision.
 
-    ends: (n,) last row of each; length: rows of each; targets: (n, steps, horizons) log returns over
-    volatility and the square root of the horizon, NaN where there is nothing to learn from.
+    ends: (n,) last row of each; length: rows of each; targets: (n, steps, horizons) as `Windows.scaled`,
+    NaN where there is nothing to learn from.
     """
 
     panel: Panel
@@ -98,8 +101,13 @@ class Windows:
 
     @property
     def spec(self) -> WindowSpec:
-        """Lookback and horizons."""
+        """Lookback, horizons and target."""
         return self.panel.spec
+
+    @property
+    def target(self) -> Target:
+        """What is forecast."""
+        return target(self.spec.target)
 
     @property
     def symbol(self) -> np.ndarray:
@@ -123,7 +131,7 @@ class Windows:
 
     @property
     def actual(self) -> np.ndarray:
-        """(n, horizons) log returns from the origin's close; NaN until known."""
+        """(n, horizons) what happened, log returns unless the target is another; NaN until known."""
         return self.panel.actual[self.ends]
 
     @property
@@ -133,8 +141,27 @@ class Windows:
 
     @property
     def scale(self) -> np.ndarray:
-        """(n, horizons) volatility times the square root of the horizon: the unit of scaled targets."""
-        return self.volatility[:, None] * np.sqrt(self.spec.horizons)
+        """(n, horizons) the unit of scaled targets; of returns: volatility times the square root of the horizon."""
+        return self.frame(self.volatility[:, None])[1]
+
+    @property
+    def scaled(self) -> np.ndarray:
+        """(n, horizons) actuals in the unit and from the centre that the volatility known at the origin gives."""
+        return self.relative_to(self.volatility[:, None])
+
+    def frame(self, volatility: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Centre and unit of the target, each (n, horizons), from a volatility per session, (n, 1) or (n, horizons)."""
+        return self.target.frame(volatility, np.array(self.spec.horizons))
+
+    def relative_to(self, volatility: np.ndarray) -> np.ndarray:
+        """(n, horizons) (actual - centre) / unit in the frame of a volatility."""
+        centre, unit = self.frame(volatility)
+        return (self.actual - centre) / unit
+
+    def restored(self, scaled: np.ndarray, volatility: np.ndarray | None = None) -> np.ndarray:
+        """(n, horizons, levels) quantiles of the target from those in the frame of a volatility (by default known)."""
+        centre, unit = self.frame(self.volatility[:, None] if volatility is None else volatility)
+        return scaled * unit[..., None] + centre[..., None]
 
     def known_by(self, day: np.datetime64) -> "Windows":
         """Windows whose whole target had been observed at the close of `day`."""
@@ -178,8 +205,7 @@ class Windows:
         possible[self.panel.usable_ends(length)] = True
         ends = _covering(np.flatnonzero(chosen), possible, steps)
         rows = ends[:, None] + np.arange(1 - steps, 1)
-        roots = np.sqrt(self.spec.horizons)
-        scaled = self.panel.actual[rows] / (self.panel.volatility[rows][..., None] * roots)
+        scaled = Windows(self.panel, rows.ravel()).scaled.reshape(*rows.shape, -1)
         return Chunks(self.panel, ends, length, np.where(chosen[rows][..., None], scaled, np.nan).astype("float32"))
 
     def _take(self, chosen: np.ndarray) -> "Windows":

@@ -1,8 +1,9 @@
 """Forecasters by name. Importing this loads no model's library: `--help` lists the names in a tenth of a second."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,11 @@ MODELS = {
     "ewma": "RiskMetrics volatility with the quantiles of its own past residuals",
     "garch": "GARCH(1,1) with Student t, one for each symbol",
     "gjr-garch": "GJR-GARCH with Student t: falls move volatility more than rises",
+    "egarch": "EGARCH with Student t: the log of the variance moves, by sign and size of the news",
+    "har": "daily, weekly and monthly volatility from price ranges, with the quantiles of its own past residuals",
     "quantile-boosting": "gradient-boosted trees on the same features, one for each level and horizon",
+    "always-up": "a rise, always: for the direction alone",
+    "base-rate": "a rise as often as in the past: for the direction alone",
     **NETWORKS,
 }
 """Every model by the name it has on the command line, in settings and in tables, with its meaning."""
@@ -42,8 +47,11 @@ _SECTIONS = {
     "ewma": "ewma",
     "garch": "garch",
     "gjr-garch": "garch",
+    "egarch": "egarch",
+    "har": "har",
     "quantile-boosting": "boosting",
 }
+_GUESSES = ("always-up", "base-rate")
 
 
 def check_name(name: str) -> str:
@@ -57,28 +65,50 @@ def check_name(name: str) -> str:
     return name
 
 
-def make_recipe(name: str, sections: Mapping[str, Any]) -> "Recipe":
+def make_recipe(name: str, sections: Mapping[str, Any], target: str = "return") -> "Recipe":
     """The recipe of a model, with the settings of its section.
 
     Args:
         name: one of `MODELS`.
-        sections: settings section → recipe: random_walk, ewma, garch, boosting, network.
+        sections: settings section → recipe: random_walk, ewma, garch, egarch, har, boosting, network.
+        target: what is forecast, a name of `dataset.targets.TARGETS`. Where it is volatility, models of returns
+            become models of volatility (`realised`); the others forecast whatever their windows hold.
+
+    Raises:
+        SettingsError: there is no such model, or it cannot forecast the target.
     """
     if check_name(name) in NETWORKS:
         return replace(sections["network"], cell=name)
+    if name in _GUESSES:
+        from app.forecasters import guesses
+
+        if target == "volatility":
+            raise SettingsError(
+                f"models: {name!r} guesses the direction, but window.target is {target!r}. Leave it out."
+            )
+        return guesses.AlwaysUp() if name == "always-up" else guesses.BaseRate()
     recipe = sections[_SECTIONS[name]]
-    return replace(recipe, asymmetric=name == "gjr-garch") if _SECTIONS[name] == "garch" else recipe
+    recipe = replace(recipe, asymmetric=name == "gjr-garch") if _SECTIONS[name] == "garch" else recipe
+    if target != "volatility" or name in ("har", "quantile-boosting"):
+        return recipe
+    from app.forecasters import realised
+
+    if name in ("random-walk", "ewma"):
+        return realised.Unchanged(weighted=name == "ewma")
+    return realised.Expected(name, recipe)
 
 
 def save_fitted(name: str, recipe: "Recipe", fitted: "Fitted", folder: Path) -> None:
     """Write a fitted model and the recipe it came from into an existing folder."""
     fitted.save(folder)
-    (Path(folder) / "recipe.json").write_text(json.dumps({"name": name, "settings": asdict(recipe)}, indent=1))
+    content = {"name": name, "fitted": type(fitted).__name__, "settings": asdict(recipe)}
+    (Path(folder) / "recipe.json").write_text(json.dumps(content, indent=1))
 
 
 def load_fitted(folder: Path) -> "Fitted":
     """What `save_fitted` wrote; only the library of that model is loaded."""
-    name = check_name(json.loads((Path(folder) / "recipe.json").read_text())["name"])
+    content = json.loads((Path(folder) / "recipe.json").read_text())
+    name = check_name(content["name"])
     if name in NETWORKS:
         from app.forecasters import start
 
@@ -87,10 +117,29 @@ def load_fitted(folder: Path) -> "Fitted":
         from app.forecasters import tabular
 
         return tabular.FittedBoosting.load(folder)
-    if name in ("garch", "gjr-garch"):
-        from app.forecasters import garch
+    return _loader(name, content.get("fitted", ""))(folder)
 
-        return garch.FittedGarch.load(folder)
-    from app.forecasters import baselines
 
-    return baselines.FittedEwma.load(folder) if name == "ewma" else baselines.FittedRandomWalk.load(folder)
+def _loader(name: str, fitted: str) -> Callable[[Path], "Fitted"]:
+    """What reads the numbers of a model that is neither a network nor made of trees."""
+    if name in _GUESSES:
+        from app.forecasters import guesses
+
+        return guesses.FittedGuess.load
+    if fitted in ("FittedExpected", "FittedUnchanged"):
+        from app.forecasters import realised
+
+        expected = partial(realised.FittedExpected.load, name=name)
+        return expected if fitted == "FittedExpected" else realised.FittedUnchanged.load
+    if name in ("garch", "gjr-garch", "egarch"):
+        from app.forecasters import egarch, garch
+
+        return egarch.FittedEgarch.load if name == "egarch" else garch.FittedGarch.load
+    from app.forecasters import baselines, har
+
+    kinds: dict[str, Any] = {
+        "random-walk": baselines.FittedRandomWalk,
+        "ewma": baselines.FittedEwma,
+        "har": har.FittedHar,
+    }
+    return kinds[name].load

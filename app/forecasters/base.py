@@ -14,7 +14,7 @@ class Fitted(Protocol):
     """What a recipe becomes by learning."""
 
     def predict(self, windows: Windows) -> np.ndarray:
-        """(n, horizons, levels) quantiles of the log return, rising along the last axis.
+        """(n, horizons, levels) quantiles of the target, rising along the last axis.
 
         A row of the answer depends only on rows of the panel up to that window's origin.
         """

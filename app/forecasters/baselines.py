@@ -90,7 +90,7 @@ class Ewma:
             DataError: no window has a known target.
         """
         known = known_windows(train, validation)
-        quantiles = np.quantile(known.actual / known.scale, LEVELS, axis=0).T
+        quantiles = np.quantile(known.scaled, LEVELS, axis=0).T
         return FittedEwma(known.spec.horizons, np.maximum.accumulate(quantiles, axis=1))
 
 
@@ -102,13 +102,13 @@ class FittedEwma:
     quantiles: np.ndarray
 
     def predict(self, windows: Windows) -> np.ndarray:
-        """(n, horizons, levels) quantiles of the log return.
+        """(n, horizons, levels) quantiles of the target.
 
         Raises:
             DataError: the windows have other horizons than those it was fitted on.
         """
         check_horizons("ewma", self.horizons, windows)
-        return windows.scale[..., None] * self.quantiles
+        return windows.restored(self.quantiles)
 
     def save(self, folder: Path) -> None:
         """One JSON file; its decimals give back the very same floats."""

@@ -67,7 +67,7 @@ class QuantileBoosting:
         known = known_windows(train, validation)
         even = np.linspace(0, len(known) - 1, min(self.rows, len(known))).astype(int)
         learnt = Windows(known.panel, known.ends[even])
-        inputs, targets = _inputs(learnt), learnt.actual / learnt.scale
+        inputs, targets = _inputs(learnt), learnt.scaled
         rows = []
         for column, horizon in enumerate(learnt.spec.horizons):
             with threadpool_limits(limits=THREADS):
@@ -101,7 +101,7 @@ class FittedBoosting:
     ensembles: tuple[tuple[HistGradientBoostingRegressor, ...], ...]
 
     def predict(self, windows: Windows) -> np.ndarray:
-        """(n, horizons, levels) quantiles of the log return.
+        """(n, horizons, levels) quantiles of the target.
 
         Raises:
             DataError: the windows have other horizons than those it was fitted on.
@@ -114,7 +114,7 @@ class FittedBoosting:
                 for row, ensembles in enumerate(self.ensembles):
                     for column, ensemble in enumerate(ensembles):
                         scaled[:, row, column] = ensemble.predict(inputs)
-        return np.sort(scaled, axis=-1) * windows.scale[..., None]
+        return windows.restored(np.sort(scaled, axis=-1))
 
     def save(self, folder: Path) -> None:
         """The trees without pickle (skops), and the horizons."""

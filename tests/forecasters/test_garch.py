@@ -12,7 +12,7 @@ from scipy import stats
 from app.dataset import make_windows
 from app.dataset.windows import Windows, WindowSpec
 from app.errors import SettingsError
-from app.forecasters import garch
+from app.forecasters import garch, simulation
 from app.forecasters.garch import RISKMETRICS, Dynamics, FittedGarch, Garch
 from app.schema import LEVELS
 from tests.forecasters.planted import gjr_returns, learning_sets, price_table, without_future
@@ -131,7 +131,7 @@ def test_further_ahead_agrees_with_brute_force_from_one_origin(calm, fitted, win
 def test_without_dynamics_a_sum_is_a_sum_of_independent_draws():
     """alpha = gamma = beta = 0 and nearly normal: the quantiles are z(level) sqrt(h)."""
     still = Dynamics(mean=0.0, omega=1.0, alpha=0.0, gamma=0.0, beta=0.0, nu=500.0, variance=1e-4)
-    shapes = garch._shapes(still, np.array([1.0]), (1, 5, 20), garch._normal_scores(20))
+    shapes = simulation.shapes(still.step_from, still.nu, np.array([1.0]), (1, 5, 20), simulation.normal_scores(20))
     expected = np.sqrt(np.array([[1.0], [5.0], [20.0]])) * stats.norm.ppf(LEVELS)
     np.testing.assert_allclose(shapes[0], expected, atol=0.03 * np.sqrt(20))
 
@@ -146,7 +146,7 @@ def test_quantiles_rise_and_are_finite(fitted, windows):
 @pytest.mark.parametrize("ratio", [1e-6, 1 / 8, 16.0, 1e6])
 def test_beyond_the_nodes_the_outermost_shape_is_used(ratio):
     dynamics = Dynamics(0.0, 0.02, 0.03, 0.1, 0.9, 5.0)
-    shapes = garch._shapes(dynamics, np.array([ratio]), (1, 5), garch._normal_scores(5))
+    shapes = simulation.shapes(dynamics.step_from, dynamics.nu, np.array([ratio]), (1, 5), simulation.normal_scores(5))
     assert np.isfinite(shapes).all()
     assert (np.diff(shapes, axis=-1) > 0).all()
 

@@ -7,6 +7,7 @@ from app.allowed import known_names
 from app.errors import SettingsError
 from app.forecasters import MODELS, USUAL
 from app.reproduce.settings import STUDIES
+from app.routine import SCHEDULES
 
 CHOICES = re.compile(r"(?P<shown>'(?P<given>.*)') \(choose from (?P<names>.*)\)$")
 """How argparse refuses what is not among some names."""
@@ -52,6 +53,7 @@ def build_parser() -> Parser:
     _add_forecasting(commands, [shared, chosen, models])
     _add(commands, "fetch", "ask the source for prices the ledger lacks, and append them", [shared, chosen])
     _add_prices(commands, [shared, chosen])
+    _add_daily(commands, [shared, chosen])
     _add_report(commands, [shared])
     _add_study(commands, [shared, chosen])
     _add(commands, "settings", "every setting with the value it has here", [shared, chosen, models], "work:settings_")
@@ -62,13 +64,37 @@ def build_parser() -> Parser:
 def _add_forecasting(commands: argparse._SubParsersAction, parents: list[Parser]) -> None:
     """The commands that make or judge forecasts."""
     _add_out(_add(commands, "run", "prices, back test, training, forecast and report in one go", parents), STUDY)
-    _add_out(_add(commands, "backtest", "walk forward with every model, score and judge", parents), STUDY)
+    walked = _add(commands, "backtest", "walk forward with every model, score and judge", parents)
+    _add_out(walked, STUDY)
+    _add_as_of(walked)
     audited = _add(commands, "audit", "prove on these prices that no forecast knows the future", parents)
     audited.add_argument("--full", action="store_true", help="train networks in full, not for two epochs")
     _add_out(audited, "folder for findings.csv and findings.json")
     _add(commands, "train", "fit the models on all that is known and save them", parents)
     newest = _add(commands, "forecast", "the newest forecast of every symbol by the saved models", parents)
     _add_out(newest, "folder for live.csv")
+    _add_inspection(commands, parents)
+
+
+def _add_inspection(commands: argparse._SubParsersAction, parents: list[Parser]) -> None:
+    meaning = "look inside saved networks: gates, memory, what forecasts rest on (default: the newest network)"
+    looked = _add(commands, "inspect", meaning, parents, command="inspection:inspect")
+    looked.add_argument("--windows", metavar="N", help="for gates and CRPS (default 1000)")
+    looked.add_argument("--gradients", metavar="N", help="windows that forecasts are differentiated on (default 32)")
+    looked.add_argument("--sessions", metavar="N", help="how far back memory is followed, at most 1000 (default)")
+    looked.add_argument("--repeats", metavar="N", help="permutations of each feature (default 5)")
+    _add_out(looked, "folder for the figures and tables")
+
+
+def _add_daily(commands: argparse._SubParsersAction, parents: list[Parser]) -> None:
+    """The commands of the daily run."""
+    meaning = "what a timer starts: fetch, train a challenger, promote it on evidence, forecast; once a session"
+    every_day = _add(commands, "daily", meaning, parents, command="daily:daily")
+    every_day.add_argument("--sample", dest="source", action="store_const", const="sample", help="as --source sample")
+    every_day.set_defaults(alone=True)
+    _add(commands, "status", "how the daily run stands; exit code 7 when STALE", parents, command="daily:show_status")
+    timers = _add(commands, "schedule", "print the file of a timer, filled in", parents, command="daily:print_schedule")
+    timers.add_argument("--print", required=True, choices=SCHEDULES, metavar="KIND", help=f"of {', '.join(SCHEDULES)}")
 
 
 def _add_report(commands: argparse._SubParsersAction, parents: list[Parser]) -> None:
@@ -95,18 +121,33 @@ def _add(commands, name: str, meaning: str, parents: list, command: str = "") ->
 def _add_prices(commands: argparse._SubParsersAction, parents: list[Parser]) -> None:
     """The commands about prices alone."""
     prices = commands.add_parser(
-        "prices", help="import, check or show prices", description="import, check or show prices"
+        "prices",
+        help="import, check or show prices, or what is in quarantine",
+        description="import, check or show prices, or list what was told and is not believed yet",
     )
     actions = prices.add_subparsers(metavar="ACTION", required=True)
     stored = _add(actions, "import", "store the prices of files in the ledger", parents, command="prices:import_")
     checked = _add(actions, "check", "list what is wrong with prices, by rule", parents, command="prices:check")
+    _add_as_of(checked)
     show = _add(actions, "show", "print stored prices", parents, command="prices:show")
     for action in (stored, checked):
         action.add_argument("place", nargs="?", metavar="PATH", help="the same as --prices PATH")
     _add_out(checked, "folder for issues.csv")
     _add_out(show, "a .csv or .parquet file, or a folder for prices.csv")
     show.add_argument("--adjusted", action="store_true", help="in today's shares, dividends reinvested")
-    show.add_argument("--as-of", default="", metavar="DAY", help="as known on this day")
+    _add_as_of(show)
+    _add(
+        actions,
+        "quarantine",
+        "list the rows that a source told and that are not believed, and why",
+        parents,
+        command="prices:quarantine",
+    )
+
+
+def _add_as_of(action: Parser) -> None:
+    words = "replay: use what the ledger knew by the end of this day (UTC), as 2024-03-01; nothing is fetched"
+    action.add_argument("--as-of", metavar="DAY", help=words)
 
 
 def _add_out(command: Parser, meaning: str) -> None:

@@ -107,12 +107,15 @@ class Journal:
         found = {note.session: note for note in self.notes(stage=stage) if note.outcome in (DONE, SKIPPED)}
         return dict(sorted(found.items()))
 
-    def publish(self, run: int, forecasts: pd.DataFrame, versions: Mapping[str, str]) -> int:
+    def publish(
+        self, run: int, forecasts: pd.DataFrame, versions: Mapping[str, str], now: dt.datetime | None = None
+    ) -> int:
         """Put forecasts on record; what was forecast before for the same key stands.
 
         Args:
             forecasts: a forecasts table; `actual` is not read.
             versions: model → which version of it made them.
+            now: the moment; the clock by default.
 
         Returns:
             How many rows were new.
@@ -123,7 +126,7 @@ class Journal:
         rows = check_forecasts(forecasts)
         quantiles = rows[list(QUANTILES)].to_numpy().astype("<f8")
         days = {name: rows[name].dt.strftime("%Y-%m-%d").tolist() for name in ("origin", "date")}
-        at, added = _written(None), 0
+        at, added = _written(now), 0
         with writing(self.path, self.wait_s) as connection:
             for number, row in enumerate(rows[["symbol", "horizon", "model", "origin_close"]].itertuples(index=False)):
                 key = (self.source, row.symbol, days["origin"][number], int(row.horizon), row.model)

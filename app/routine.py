@@ -9,9 +9,13 @@ from app.forecasters import check_name
 EVENTS = ("failure", "promotion", "drift", "stale")
 """What can be notified."""
 
+SCHEDULES = ("cron", "systemd", "kubernetes", "github", "container")
+"""Timers that `schedule --print` knows."""
+
 RANGES = {
     "every": (1, 10_000), "held_out": (10, 1000), "warm_epochs": (1, 1000), "warm_sessions": (60, 100_000),
-    "margin": (0.0, 0.5), "alpha": (0.0, 0.5), "keep": (1, 10_000), "lateness_min": (0, 100_000),
+    "warm_rate": (1e-7, 1.0),
+    "margin": (0.0, 0.5), "alpha": (0.0, 0.5), "lateness_min": (0, 100_000),
     "timeout_min": (0.001, 10_000), "memory_gb": (0.01, 10_000), "keep_days": (1, 100_000),
 }  # fmt: skip
 
@@ -23,12 +27,12 @@ class Routine:
     model: what is trained as challenger. baselines: models forecast beside it, fitted anew each time.
     every: sessions from one training to the next. held_out: newest sessions that no candidate is trained on.
     margin: share by which the challenger's CRPS must be lower. alpha: largest p-value that promotes.
-    warm: train the champion on, for `warm_epochs` on the newest `warm_sessions` that may be learnt from,
-    where it is of the same model and settings; otherwise from scratch. keep: versions kept, and champions before
-    the one in service. lateness_min: minutes to wait after a session counts as closed. timeout_min, memory_gb:
-    what the training process may take. keep_days: days that logs and reports are kept. report: write the page
-    each session. notify_command: run through the shell with the message in STOCK_MESSAGE and JSON on
-    its stdin. notify_url: the JSON is posted there. notify_on: of which events.
+    warm: train the champion on, for `warm_epochs` at learning rate `warm_rate` on the newest
+    `warm_sessions` that may be learnt from, where it is of the same model and settings; else anew.
+    lateness_min: minutes to wait after a session counts as closed. timeout_min, memory_gb: what the
+    process of a job may take. keep_days: days that logs and reports are kept. report: write the page
+    each session. notify_command: is given the message as its last argument and JSON on its stdin.
+    notify_url: the JSON is posted there. notify_on: of which events.
     """
 
     model: str = "lstm"
@@ -40,7 +44,7 @@ class Routine:
     warm: bool = True
     warm_epochs: int = 2
     warm_sessions: int = 756
-    keep: int = 10
+    warm_rate: float = 1e-3
     lateness_min: int = 0
     timeout_min: float = 60.0
     memory_gb: float = 8.0

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 
 from app.config import Settings
-from app.errors import DamageError, SettingsError
+from app.errors import SettingsError
 from app.journal import Journal, Note
 from app.prices.calendar import calendar_for, closed_at, last_closed_session, sessions
 from app.prices.sources import Sample, check_symbol
 from app.prices.store import Ledger
+from app.prices.update import check_clock
 
 LEFT_OUT = "left-out"
 """The stage under which symbols are noted that have prices of a session and still cannot be forecast."""
@@ -68,7 +69,7 @@ def due(settings: Settings, journal: Journal, now: pd.Timestamp | None = None) -
             minutes=settings.daily.lateness_min
         )
         expected = {symbol: last_closed_session(calendar, moment) for symbol, calendar in calendars.items()}
-        _check_clock(held, moment)
+        check_clock(Ledger(settings.ledger), "yahoo", moment)
     else:
         expected = {symbol: day for symbol, day in held.items() if day is not None}
         moment = max(closed_at(calendars[symbol], day) for symbol, day in expected.items())
@@ -117,23 +118,8 @@ def _held(settings: Settings, symbols: tuple[str, ...]) -> dict[str, np.datetime
     if settings.prices.source == "sample":
         sample = Sample()
         return {s: sample.history(s)["date"].max().to_datetime64().astype("datetime64[D]") for s in symbols}
-    ledger = Ledger(settings.ledger)
-    return {symbol: ledger.newest(settings.prices.source, symbol) for symbol in symbols}
-
-
-def _check_clock(held: Mapping[str, np.datetime64 | None], now: pd.Timestamp) -> None:
-    """Refuse to work when prices are known of days that have not begun anywhere on earth.
-
-    Raises:
-        DamageError: naming the clock.
-    """
-    newest = max((day for day in held.values() if day is not None), default=None)
-    tomorrow = np.datetime64(now.tz_convert("UTC").date(), "D") + 1
-    if newest is not None and newest > tomorrow:
-        raise DamageError(
-            f"clock? The ledger holds a session of {newest}, but it is {now:%Y-%m-%d %H:%M} UTC. "
-            "Set the clock and run again."
-        )
+    standing = Ledger(settings.ledger).standing(settings.prices.source, symbols)
+    return {symbol: standing[symbol].newest for symbol in symbols}
 
 
 def _trades(calendar: str, session: np.datetime64, settings: Settings) -> bool:

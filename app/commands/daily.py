@@ -1,0 +1,30 @@
+"""The commands of the daily run: daily, status, schedule."""
+
+import os
+from argparse import Namespace
+
+from app.atomic import ensure_writable
+from app.commands.answer import Answer
+from app.config import Settings
+from app.daily import day, schedule, status
+from app.daily.logs import logged
+
+
+def daily(settings: Settings, options: Namespace) -> Answer:
+    """What is due, once; the command line holds the lock."""
+    ensure_writable(settings.data)
+    with logged(settings.data, {"command": "daily", "source": settings.prices.source, "process": os.getpid()}):
+        done = day.daily(settings)
+    return Answer(done.result, "\n".join(done.lines), failure=done.failure)
+
+
+def show_status(settings: Settings, options: Namespace) -> Answer:
+    """How the daily run stands at this moment."""
+    found = status.status(settings)
+    return Answer(found.plain(), status.text(found), found.stale)
+
+
+def print_schedule(settings: Settings, options: Namespace) -> Answer:
+    """A timer's file, with the paths of this installation."""
+    filled = schedule.fill(options.print, settings)
+    return Answer({"kind": options.print, "text": filled}, filled)

@@ -1,0 +1,62 @@
+"""The log of the daily run: one JSON object a line in data/logs/DAY.jsonl, with nothing of the user's in it."""
+
+import datetime as dt
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.atomic import storage_error
+
+ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"]+", re.IGNORECASE)
+"""Addresses may hold keys, so none is logged."""
+
+
+@contextmanager
+def logged(data: Path, about: Mapping[str, object]) -> Iterator[None]:
+    """Write what the application says in the block to today's log file, beside what it prints.
+
+    Args:
+        about: put on every line, as the run's process.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    path = Path(data) / "logs" / f"{dt.datetime.now(dt.UTC):%Y-%m-%d}.jsonl"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise storage_error(path, error) from error
+    handler.setFormatter(_Line(about))
+    ours = logging.getLogger("app")
+    ours.addHandler(handler)
+    try:
+        yield
+    finally:
+        ours.removeHandler(handler)
+        handler.close()
+
+
+class _Line(logging.Formatter):
+    """A record as one JSON object."""
+
+    def __init__(self, about: Mapping[str, object]):
+        super().__init__()
+        self._about = dict(about)
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")
+        says = without_secrets(record.getMessage())
+        line = {"at": at, "level": record.levelname.lower(), "from": record.name, "says": says, **self._about}
+        return json.dumps(line, ensure_ascii=False)
+
+
+def without_secrets(text: str) -> str:
+    """A text without addresses and without the name of the user's home folder."""
+    home = os.path.expanduser("~")
+    text = ADDRESS.sub("<address>", text)
+    return text.replace(home, "~") if len(home) > 1 else text

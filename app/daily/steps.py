@@ -1,0 +1,239 @@
+"""The stages of a session. Each is safe to repeat: it looks at what is there, and adds what is missing."""
+
+import contextlib
+import dataclasses
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from app import pipeline, registry
+from app.config import Settings
+from app.daily.due import LEFT_OUT, Due
+from app.daily.ledger import sound_prices
+from app.daily.process import Bounds, in_own_process
+from app.daily.work import HELD_OUT, LIVE, MADE, Job
+from app.dataset import WARM_UP, make_windows
+from app.dataset.windows import WindowSpec
+from app.errors import AppError, DamageError, DataError, SourceError
+from app.evaluation.gate import Decision, Rules, decide
+from app.journal import DONE, SKIPPED, Journal
+from app.prices.calendar import calendar_for, sessions
+from app.prices.outcomes import Updated, raise_failures
+from app.prices.sources import Source
+from app.registry.versions import folders
+
+log = logging.getLogger(__name__)
+
+FETCH, TRAIN, FORECAST = "fetch", "train", "forecast"
+"""Stages as the journal names them, beside `journal.SESSION` and `due.LEFT_OUT`."""
+
+SETTLING_SESSIONS = 40
+"""Actuals of so many newest origins are looked at again: their prices may still be revised."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a day works with: the world outside, which a simulation replaces.
+
+    now: the clock, with a time zone. source: whom to ask for prices, None
+    for the one that the settings name. work: does a job (`work.Job`) in a folder.
+    """
+
+    now: Callable[[], pd.Timestamp] = lambda: pd.Timestamp.now(tz="UTC")
+    source: Callable[[Settings], Source | None] = lambda settings: None
+    work: Callable[[dict[str, Any], Path, Bounds], object] = lambda job, folder, bounds: in_own_process(
+        "app.daily.work", job, folder, bounds
+    )
+
+
+@dataclass(frozen=True)
+class Start:
+    """One start that has something to do. `clock` is when it began: a session that closes meanwhile is for the next."""
+
+    settings: Settings
+    journal: Journal
+    tools: Tools
+    due: Due
+    run: int
+    clock: pd.Timestamp
+
+    def note(self, stage: str, outcome: str, detail: str = "") -> None:
+        """Write down what became of a stage of the session."""
+        self.journal.note(self.run, self.due.session, stage, outcome, detail)
+
+    def do(self, kind: str, made: str = "") -> Path:
+        """Have a job done; returns the folder with what it left.
+
+        Raises:
+            AppError: what the job raised; TrainingError when its process did not end well.
+        """
+        folder = scratch(self.settings) / f"{kind}-{self.run}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        champions = [path.name for path in registry.in_service(self.settings.versions, self.journal.champions())]
+        job = Job.of(kind, self.due.session, self.settings, champions, made)
+        bounds = Bounds(self.settings.daily.timeout_min * 60, self.settings.daily.memory_gb * 1e9)
+        self.tools.work(job.plain(), folder, bounds)
+        return folder
+
+
+def scratch(settings: Settings) -> Path:
+    """Where jobs leave their tables; only of use to the run that started them."""
+    return settings.data / "scratch"
+
+
+def skip_missed(start: Start) -> tuple[str, ...]:
+    """Settle the sessions that nobody forecast: their newest price is not the newest any more."""
+    reasons = {}
+    for session in start.due.missed:
+        tried = [note.detail for note in start.journal.notes(session, "session")]
+        reasons[session] = (SKIPPED, tried[-1] if tried else "no run was started between its close and the next")
+    if reasons:
+        start.journal.note_all(start.run, reasons)
+    return tuple(reasons)
+
+
+def fetch(start: Start) -> list[Updated]:
+    """Ask for the prices that are missing; nothing is asked when none is."""
+    wanted = start.due.unpriced if start.settings.prices.source == "yahoo" else start.due.behind
+    if start.settings.prices.source == "import" or start.settings.prices.offline or not wanted:
+        return []
+    asked = dataclasses.replace(start.settings.prices, symbols=tuple(wanted))
+    settings = start.settings.model_copy(update={"prices": asked})
+    results = pipeline.fetch(settings, start.tools.source(settings))
+    told = {one.symbol: one.detail or one.outcome for one in results if one.detail or one.outcome.failed}
+    start.note(FETCH, "partial" if told else DONE, json.dumps(told))
+    return results
+
+
+def fetch_failure(results: list[Updated], unpriced: tuple[str, ...]) -> AppError | None:
+    """What a run that lacks prices ends with: the source's failure, or rows that wait in quarantine."""
+    try:
+        raise_failures(results)
+    except AppError as error:
+        return error
+    lacking = [one for one in results if one.symbol in unpriced]
+    if not lacking:
+        return None
+    names = ", ".join(one.symbol for one in lacking[:10]) + (" …" if len(lacking) > 10 else "")
+    detail = (
+        f"{len(lacking)} symbol(s) without the newest session ({names}): {lacking[0].detail or lacking[0].outcome}."
+    )
+    held = all(one.held for one in lacking)
+    return (DataError if held else SourceError)(f"{detail} The next start asks again.")
+
+
+def fill_in(start: Start) -> int:
+    """Put on record what came true of earlier forecasts; what changed since, too."""
+    published = start.journal.forecasts()
+    if len(published) == 0:
+        return 0
+    recent = np.unique(published["origin"])[-SETTLING_SESSIONS:][0]
+    pending = published[published["actual"].isna() | (published["origin"] >= recent)]
+    horizons = tuple(sorted(int(h) for h in pending["horizon"].unique()))
+    since = pending["origin"].min().to_datetime64().astype("datetime64[D]") - np.timedelta64(2 * WARM_UP + 30, "D")
+    keys = pending[["symbol", "origin", "horizon"]].drop_duplicates()
+    try:
+        windows = make_windows(
+            sound_prices(start.settings, since), WindowSpec(1, horizons), start.settings.prices.calendar
+        )
+    except DataError:
+        return 0  # too little history for a single window: nothing came true yet
+    panel = windows.panel
+    happened = pd.DataFrame(
+        {
+            "symbol": np.repeat(np.asarray(panel.symbols)[panel.code], len(horizons)),
+            "origin": np.repeat(panel.date, len(horizons)).astype("datetime64[ns]"),
+            "horizon": np.tile(horizons, len(panel.date)),
+            "actual": panel.actual.reshape(-1),
+        }
+    )
+    return start.journal.fill_in(keys.merge(happened, on=["symbol", "origin", "horizon"]))
+
+
+def training_due(start: Start) -> bool:
+    """Whether enough sessions have passed since the last training, or there is no champion yet."""
+    trained = start.journal.settled(TRAIN)
+    if start.due.session in trained:
+        return False
+    before = [session for session, note in trained.items() if note.outcome == DONE]
+    if not before or start.journal.champion() is None:
+        return True
+    calendar = calendar_for(next(iter(start.due.expected)), name=start.settings.prices.calendar)
+    since = sessions(calendar, np.datetime64(before[-1]) + 1, np.datetime64(start.due.session))
+    return len(since) >= start.settings.daily.every
+
+
+def train(start: Start) -> Decision | None:
+    """Train a challenger, compare it, and promote it or keep the champion; None when it is not the day.
+
+    Raises:
+        AppError: training failed; the champion stays.
+    """
+    if not training_due(start):
+        return None
+    folder = start.do("train", made=_made_already(start))
+    made = json.loads((folder / MADE).read_text(encoding="utf-8"))
+    decision = _decision(start, made, folder)
+    detail = json.dumps({"challenger": made["version"], "champion": made["champion"], **dataclasses.asdict(decision)})
+    champion = start.journal.champion()
+    if decision.promote and (champion is None or champion.version != made["version"]):
+        start.journal.crown(made["version"], decision.reason, decision.p_value, detail)
+    start.note(TRAIN, DONE, detail)
+    log.info("%s: %s", "promoted" if decision.promote else "kept", decision.reason)
+    return decision
+
+
+def forecast(start: Start) -> pd.DataFrame:
+    """Forecast the newest session, and put it on record; without a champion, by the baselines alone.
+
+    Raises:
+        DamageError: there are champions, and none of them can be loaded.
+    """
+    folder = start.do("forecast")
+    made = json.loads((folder / MADE).read_text(encoding="utf-8"))
+    live = pd.read_parquet(folder / LIVE)
+    for name in ("origin", "date"):
+        live[name] = live[name].astype("datetime64[ns]")
+    added = start.journal.publish(start.run, live, made["versions"], start.due.now.to_pydatetime(warn=False))
+    start.note(FORECAST, DONE, json.dumps({"rows": added, **made}))
+    return live
+
+
+def leave_out(start: Start, after: Due) -> tuple[str, ...]:
+    """Note the symbols that have the newest price and still could not be forecast, so that they are not due again."""
+    out = [symbol for symbol in after.behind if symbol not in after.unpriced]
+    for symbol in out:
+        start.note(LEFT_OUT, SKIPPED, f"{symbol}: its newest row is unsound, or its history too short")
+    return tuple(out)
+
+
+def _decision(start: Start, made: dict[str, Any], folder: Path) -> Decision:
+    """The gate's answer."""
+    routine = start.settings.daily
+    rules = Rules(alpha=routine.alpha, margin=routine.margin, sessions=routine.held_out)
+    if not made["reproduces"]:
+        reason = f"{made['version']} does not give its golden output again"
+        return Decision(False, reason, p_value=None, difference=None, days=0, symbols=0)
+    if made["version"] == made["champion"]:
+        return Decision(True, "promoted by the run that was interrupted", None, None, 0, 0)
+    table = pd.read_parquet(folder / HELD_OUT)
+    return decide(table, challenger=made["version"], champion=made["champion"], rules=rules)
+
+
+def _made_already(start: Start) -> str:
+    """The challenger that an interrupted run has saved for this session, or ""."""
+    mine = (start.settings.prices.source, start.due.session)
+    for place in reversed(folders(start.settings.versions, start.settings.daily.model)[-3:]):
+        with contextlib.suppress(DamageError):
+            card = registry.read(place).card
+            if (card.get("source"), card.get("session")) == mine:
+                return place.name
+    return ""

@@ -1,0 +1,80 @@
+"""What each gate is worth: the CRPS of a trained network while one of its gates is held still."""
+
+from collections.abc import Sequence
+from itertools import pairwise, product
+
+import keras
+import numpy as np
+import pandas as pd
+
+from app.dataset.windows import Windows
+from app.evaluation.significance import Verdict, verdict
+from app.forecasters.base import forecasts_table
+from app.insight.anatomy import Held, Watched, watch
+
+WAYS = ("mean", "one")
+"""A gate is held at its own mean, unit by unit (the headline: it no longer decides, but lets through as much as
+before), or at 1 (it is not there, as in Greff et al. 2017, who trained again without it; here nothing is)."""
+
+BATCH = 256
+KNOCKOUT_COLUMNS = ["held", "gate", "horizon", "difference", "low", "high", "p_value", "days", "symbols"]
+ORDER_COLUMNS = ["held", "horizon", "gate", "next", "difference", "low", "high", "p_value", "days"]
+WHOLE = "as trained"
+
+
+def knockout(models: Sequence[keras.Model], windows: Windows, seen: Sequence[Watched]) -> tuple:
+    """Hold each gate in turn, in all layers and members, and forecast.
+
+    Args:
+        models: the members of one network.
+        windows: with known actuals, every day of a stretch.
+        seen: every member watched, from which the means of the gates are taken.
+
+    Returns:
+        A table of `KNOCKOUT_COLUMNS`: difference is the CRPS with the gate held over that as trained, less 1, with
+        its day-clustered 95 % interval and the p-value of Diebold & Mariano. And one of `ORDER_COLUMNS`:
+        gates by what holding them costs, each against the next: difference is the CRPS with `gate` held over that with
+        `next` held, less 1.
+
+    Source: Greff, Srivastava, Koutník, Steunebrink & Schmidhuber (2017), "LSTM: a search space odyssey",
+    IEEE Trans. Neural Networks and Learning Systems 28, 2222-2232.
+    """
+    gates = list(dict.fromkeys(gate for one in seen[0].layers.values() for gate in one.gates))
+    if not gates or not len(windows):
+        return pd.DataFrame(columns=KNOCKOUT_COLUMNS), pd.DataFrame(columns=ORDER_COLUMNS)
+    held = {(way, gate): [_held(one, gate, way) for one in seen] for way in WAYS for gate in gates}
+    tables = [_forecasts(WHOLE, models, windows, [{} for _ in models])]
+    tables += [_forecasts(f"{way} {gate}", models, windows, given) for (way, gate), given in held.items()]
+    return _judged(pd.concat(tables, ignore_index=True), gates, windows.spec.horizons)
+
+
+def _judged(table: pd.DataFrame, gates: Sequence[str], horizons: Sequence[int]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Each held gate against the network as trained, then against the gate that costs next to it."""
+    costs, order = [], []
+    for way, horizon in product(WAYS, horizons):
+        found = {gate: verdict(table, f"{way} {gate}", WHOLE, horizon) for gate in gates}
+        costs += [(way, gate, horizon, *_figures(one), one.symbols) for gate, one in found.items()]
+        for gate, after in pairwise(sorted(gates, key=lambda gate: -found[gate].difference)):
+            one = verdict(table, f"{way} {gate}", f"{way} {after}", horizon)
+            order.append((way, horizon, gate, after, *_figures(one)))
+    return pd.DataFrame(costs, columns=KNOCKOUT_COLUMNS), pd.DataFrame(order, columns=ORDER_COLUMNS)
+
+
+def _held(seen: Watched, gate: str, way: str) -> Held:
+    """Where a gate is held in every layer that has it."""
+    values = {layer: one.gates[gate] for layer, one in seen.layers.items() if gate in one.gates}
+    return {(layer, gate): 1.0 if way == "one" else z.mean(axis=(0, 1)) for layer, z in values.items()}
+
+
+def _forecasts(name: str, models: Sequence[keras.Model], windows: Windows, held: Sequence[Held]) -> pd.DataFrame:
+    """A forecasts table of a network whose gates are held."""
+    parts = []
+    for batch in windows.batches(BATCH):
+        inputs = batch.gather()
+        found = [watch(model, inputs, given).quantiles for model, given in zip(models, held, strict=True)]
+        parts.append(batch.restored(np.mean(found, axis=0)))
+    return forecasts_table(name, windows, np.concatenate(parts))
+
+
+def _figures(found: Verdict) -> tuple:
+    return found.difference, found.low, found.high, found.p_value, found.days

@@ -1,0 +1,67 @@
+"""A gate that decides costs when it is held; one that never moves, or that nothing hears, does not."""
+
+import numpy as np
+import pytest
+
+from app.insight.gates import watched_members
+from app.insight.knockout import WAYS, knockout
+from tests.insight import planted
+
+
+def held(model, noise=0.05):
+    """Costs and order in a world in which this network is right."""
+    windows = planted.with_actuals_of(planted.surely(model), noise)
+    return knockout([model], windows, watched_members([model], windows, 1000))
+
+
+def test_every_gate_of_a_network_that_is_right_costs_when_it_is_held():
+    costs, order = held(planted.network("lstm"))
+    assert set(costs["gate"]) == {"forget", "input", "output"}
+    assert set(costs["held"]) == set(WAYS)
+    assert (costs["difference"] > 0).all()
+    at_one = costs[(costs["held"] == "one") & (costs["horizon"] == 1)].set_index("gate")
+    assert (at_one["p_value"] < 0.05).all()
+    assert (at_one["low"] > 0).all()
+    ranked = order[(order["held"] == "one") & (order["horizon"] == 1)]
+    falling = at_one["difference"].sort_values(ascending=False).index.tolist()
+    assert [ranked["gate"].iloc[0], *ranked["next"]] == falling
+    assert (order["difference"] >= 0).all()
+
+
+def test_a_forget_gate_that_is_always_one_costs_nothing():
+    costs, _ = held(planted.gates_biased("lstm", {1: 50.0}))
+    forget = costs[costs["gate"] == "forget"]
+    assert forget["difference"].abs().max() < 1e-5
+    assert costs[costs["gate"] == "input"]["difference"].min() > 1e-4
+
+
+def test_a_gate_that_stands_still_costs_nothing_at_its_mean_and_something_at_one():
+    costs, _ = held(planted.gates_biased("lstm", {1: -0.5}))
+    forget = costs[costs["gate"] == "forget"].set_index(["held", "horizon"])["difference"]
+    assert forget["mean"].abs().max() < 1e-5
+    assert forget["one"].min() > 1e-4
+
+
+def test_a_reset_gate_that_nothing_hears_costs_nothing():
+    """Without weights from the state to the candidate there is nothing to reset."""
+    model = planted.network("gru")
+    cell = model.get_layer("recurrent_1").cell
+    recurrent, bias = (np.array(weight) for weight in (cell.recurrent_kernel, cell.bias))
+    recurrent[:, 2 * planted.UNITS :], bias[1, 2 * planted.UNITS :] = 0, 0
+    cell.recurrent_kernel.assign(recurrent)
+    cell.bias.assign(bias)
+    costs, _ = held(model)
+    assert costs[costs["gate"] == "reset"]["difference"].abs().max() < 1e-9
+    assert costs[costs["gate"] == "update"]["difference"].min() > 1e-4
+
+
+@pytest.mark.parametrize("cell", ["simple-rnn", "mlp"])
+def test_without_gates_there_is_nothing_to_hold(cell):
+    costs, order = held(planted.network(cell))
+    assert costs.empty
+    assert order.empty
+
+
+def test_the_gates_of_both_directions_and_of_every_layer_are_held_together():
+    costs, _ = held(planted.network("bidirectional-lstm", layers=2))
+    assert len(costs) == len(WAYS) * 3 * len(planted.SPEC.horizons)

@@ -1,0 +1,111 @@
+"""A replayed layer is the layer: what its gates are shown to do is what they do."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from app.forecasters.cells import ClockworkRNNCell, DepthGatedLSTMCell, PeepholeLSTMCell
+from app.forecasters.recipe import CELLS
+from app.insight.anatomy import responder, standardised, watch
+from app.insight.replay import logistic, replay
+from tests.insight import planted
+
+X = np.random.default_rng(1).normal(size=(3, 9, 5)).astype("float32")
+LAYERS = {
+    "simple-rnn": lambda: layers.SimpleRNN(4, return_sequences=True),
+    "lstm": lambda: layers.LSTM(4, return_sequences=True),
+    "gru": lambda: layers.GRU(4, return_sequences=True),
+    "backwards": lambda: layers.LSTM(4, return_sequences=True, go_backwards=True),
+    "peephole-lstm": lambda: layers.RNN(PeepholeLSTMCell(4), return_sequences=True),
+    "depth-gated-lstm, first": lambda: layers.RNN(DepthGatedLSTMCell(4, below=False), return_sequences=True),
+    "depth-gated-lstm, second": lambda: layers.RNN(DepthGatedLSTMCell(4), return_sequences=True),
+    "clockwork-rnn": lambda: layers.RNN(ClockworkRNNCell(4, (1, 3), start=4), return_sequences=True),
+}
+
+
+def wild(layer):
+    """The layer, built, with every weight drawn at random."""
+    layer(X)
+    rng = np.random.default_rng(0)
+    for weight in layer.trainable_variables:
+        weight.assign(rng.normal(scale=0.7, size=weight.shape))
+    return layer
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_replay_gives_the_outputs_of_the_layer(name):
+    layer = wild(LAYERS[name]())
+    np.testing.assert_allclose(replay(layer, X).outputs, layer(X), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("truncation", [0, 3])
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_watched_network_forecasts_as_it_does_unwatched(cell, depth, truncation):
+    if truncation and cell == "bidirectional-lstm":
+        pytest.skip("its backward pass begins anew in every window: it cannot be truncated")
+    model = planted.network(cell, layers=depth, truncation=truncation)
+    inputs = planted.windows().gather()[:5]
+    expected = model.predict_on_batch(inputs)
+    np.testing.assert_allclose(watch(model, inputs).quantiles, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(responder([model])(standardised(model, inputs)), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("cell", "depth", "names"),
+    [
+        ("lstm", 2, ["1", "2"]),
+        ("depth-gated-lstm", 1, ["1", "2"]),
+        ("bidirectional-lstm", 1, ["1 forwards", "1 backwards"]),
+        ("mlp", 1, []),
+    ],
+)
+def test_every_recurrent_layer_has_its_name(cell, depth, names):
+    seen = watch(planted.network(cell, layers=depth), planted.windows().gather()[:2])
+    assert list(seen.layers) == names
+
+
+@pytest.mark.parametrize(
+    ("cell", "gates"),
+    [
+        ("lstm", {"forget", "input", "output"}),
+        ("peephole-lstm", {"forget", "input", "output"}),
+        ("gru", {"update", "reset"}),
+        ("simple-rnn", set()),
+        ("clockwork-rnn", set()),
+    ],
+)
+def test_every_cell_has_its_gates(cell, gates):
+    seen = watch(planted.network(cell), planted.windows().gather()[:2]).layers["1"]
+    assert set(seen.gates) == gates
+    for values in seen.gates.values():
+        assert values.shape == (2, planted.SPEC.lookback, planted.UNITS)
+
+
+def test_the_depth_gate_joins_two_layers():
+    seen = watch(planted.network("depth-gated-lstm"), planted.windows().gather()[:2])
+    assert "depth" not in seen.layers["1"].gates
+    assert "depth" in seen.layers["2"].gates
+
+
+@pytest.mark.parametrize(("cell", "place", "gate"), [("lstm", 0, "input"), ("lstm", 1, "forget"), ("lstm", 3, "output"),
+                                                     ("gru", 0, "update"), ("gru", 1, "reset")])  # fmt: skip
+def test_a_gate_that_is_held_is_a_gate_with_such_weights(cell, place, gate):
+    """Held at s(0.4) by hand, or by a bias of 0.4 and weights of zero: the forecasts are equal."""
+    inputs = planted.windows().gather()[:5]
+    held = watch(planted.network(cell), inputs, {("1", gate): logistic(np.array(0.4))})
+    by_weights = planted.gates_biased(cell, {place: 0.4})
+    np.testing.assert_allclose(held.quantiles, by_weights.predict_on_batch(inputs), rtol=1e-5, atol=1e-5)
+    assert not np.allclose(held.quantiles, planted.network(cell).predict_on_batch(inputs), atol=1e-3)
+
+
+def test_the_logistic_function_does_not_overflow():
+    np.testing.assert_allclose(logistic(np.array([-1e4, 0.0, 1e4])), [0.0, 0.5, 1.0])
+
+
+def test_members_are_averaged():
+    one, other = planted.network("lstm"), planted.gates_biased("lstm", {1: 3.0})
+    inputs = standardised(one, planted.windows().gather()[:3])
+    apart = [keras.ops.convert_to_numpy(responder([model])(inputs)) for model in (one, other)]
+    np.testing.assert_allclose(responder([one, other])(inputs), np.mean(apart, axis=0), rtol=1e-5, atol=1e-6)

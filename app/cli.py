@@ -77,6 +77,7 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "prices.source": source, "prices.path": path, "prices.symbols": given.get("symbols"),
         "prices.start": given.get("start"), "prices.stop": given.get("end"), "prices.offline": given.get("offline"),
+        "prices.as_of": given.get("as_of"),
         "models": given.get("models"), "seed": given.get("seed"), "reproduce.seeds": given.get("seeds"),
         "window.horizons": given.get("horizons"), "window.lookback": given.get("lookback"),
         "backtest.test_start": given.get("test_start"), "backtest.test_stop": given.get("test_end"),

@@ -90,24 +90,25 @@ def check(settings: Settings) -> pd.DataFrame:
     """The issues of the prices the settings name, as they are stored or in files; nothing is fetched or changed."""
     raw = read_prices(settings, fetching=False)
     if len(raw) == 0:
-        raise DataError("prices: there is nothing to check between --start and --end.")
+        raise DataError("prices: there is nothing to check between --start and --end, or nothing was known then.")
     return inspect(raw, calendar=settings.prices.calendar or None)
 
 
-def read_prices(settings: Settings, fetching: bool = True, as_of: str = "") -> pd.DataFrame:
+def read_prices(settings: Settings, fetching: bool = True) -> pd.DataFrame:
     """The raw price table the settings name.
 
     Args:
-        fetching: first ask the source for what the ledger lacks, unless told to stay offline.
-        as_of: ISO date; what the ledger knew at the end of that day.
+        fetching: first ask the source for what the ledger lacks, unless told to stay offline, or what
+            it knew at some time.
     """
     wanted = settings.prices
     start, stop = span(settings)
     if wanted.source == "files":
         return Files(Path(wanted.path)).table(wanted.symbols or None, start, stop)
-    if wanted.source == "sample" and not fetching:
+    fetching = fetching and not wanted.as_of
+    if wanted.source == "sample" and not fetching and not wanted.as_of:
         return _sample(wanted.symbols, start, stop)
-    if wanted.source == "sample" or (fetching and wanted.source == "yahoo" and not wanted.offline):
+    if fetching and (wanted.source == "sample" or (wanted.source == "yahoo" and not wanted.offline)):
         raise_failures(fetch(settings))
     ledger = Ledger(settings.ledger)
     held = ledger.symbols(wanted.source)
@@ -116,7 +117,7 @@ def read_prices(settings: Settings, fetching: bool = True, as_of: str = "") -> p
             f"the ledger holds nothing from {wanted.source!r} yet: run `python -m app fetch` or `prices import` first."
         )
     unknown_symbols(wanted.symbols, held, f"the ledger's {wanted.source!r}")
-    return ledger.prices(wanted.source, wanted.symbols or None, start, stop, as_of=as_of or None)
+    return ledger.prices(wanted.source, wanted.symbols or None, start, stop, as_of=wanted.as_of or None)
 
 
 def span(settings: Settings) -> tuple[np.datetime64 | None, np.datetime64 | None]:

@@ -46,9 +46,14 @@ def bars(count: int) -> pd.DataFrame:
 
 
 def run(yahoo: FakeYahoo, home: Path, *arguments: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, **yahoo.env(), "STOCK_HOME": str(home)}
+    hasty = {"STOCK_FETCH__PAUSE_S": "0.1", "STOCK_FETCH__REQUESTS_PER_S": "50"}
+    environment = {**os.environ, **yahoo.env(), **hasty, "STOCK_HOME": str(home)}
     command = [sys.executable, "-m", "app", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=240)
+
+
+def told(done: subprocess.CompletedProcess) -> list[tuple]:
+    return [(one["symbol"], one["outcome"], one["new"], one["revised"]) for one in json.loads(done.stdout)["fetched"]]
 
 
 def test_fetch_appends_only_what_is_new_and_a_failure_changes_nothing(yahoo, tmp_path):
@@ -56,11 +61,11 @@ def test_fetch_appends_only_what_is_new_and_a_failure_changes_nothing(yahoo, tmp
     yahoo.series["ACME"] = Series(truth.iloc[:-5].reset_index(drop=True))
     first = run(yahoo, tmp_path, "fetch", "--symbols", "ACME", "--json")
     assert (first.returncode, first.stderr.count("error")) == (0, 0)
-    assert json.loads(first.stdout)["fetched"] == [{"symbol": "ACME", "new": 115, "revised": 0}]
+    assert told(first) == [("ACME", "stale", 115, 0)]  # Yahoo lacks the newest five sessions
 
     yahoo.series["ACME"] = Series(truth)
     second = run(yahoo, tmp_path, "fetch", "--symbols", "ACME", "--json")
-    assert json.loads(second.stdout)["fetched"] == [{"symbol": "ACME", "new": 5, "revised": 0}]
+    assert told(second) == [("ACME", "ok", 5, 0)]
     ledger = Ledger(tmp_path / "data" / "ledger.sqlite")
     assert ledger.fetches()["rows"].tolist() == [115, 15]
 
@@ -82,12 +87,13 @@ def test_fetch_appends_only_what_is_new_and_a_failure_changes_nothing(yahoo, tmp
     yahoo.reset()
     yahoo.faults.append(Fault(429, times=2))
     retried = run(yahoo, tmp_path, "fetch", "--symbols", "ACME", "--json", "--quiet")
-    assert (retried.returncode, json.loads(retried.stdout)["fetched"][0]["new"]) == (0, 0)
+    assert (retried.returncode, told(retried)) == (0, [("ACME", "no new session", 0, 0)])
 
     unknown = run(yahoo, tmp_path, "fetch", "--symbols", "ACME", "NOPE", "--quiet")
     assert unknown.returncode == 2
-    assert "NOPE" in unknown.stderr
-    assert len(ledger.fetches()) == 3
+    assert "1 symbol(s) stored, 1 not (NOPE): Yahoo knows no symbol 'NOPE'" in unknown.stderr
+    assert ledger.fetches()["version"].str.startswith("yfinance ").all()
+    assert len(ledger.fetches()) == 4
 
 
 def test_from_yahoo_to_a_forecast_and_offline_again(yahoo, tmp_path):

@@ -1,4 +1,4 @@
-"""The commands about prices alone: import, check, show."""
+"""The commands about prices alone: import, check, show, quarantine."""
 
 from argparse import Namespace
 from dataclasses import asdict
@@ -38,7 +38,17 @@ def check(settings: Settings, options: Namespace) -> Answer:
 
 def show(settings: Settings, options: Namespace) -> Answer:
     """Rows of the ledger, or of files."""
-    table = pipeline.read_prices(settings, fetching=False, as_of=options.as_of)
+    table = pipeline.read_prices(settings, fetching=False)
     if options.adjusted:
         table = pd.concat([adjusted(rows) for _, rows in table.groupby("symbol", sort=False)], ignore_index=True)
     return Answer({"prices": records(table)}, text(table))
+
+
+def quarantine(settings: Settings, options: Namespace) -> Answer:
+    """What a source told and the ledger does not believe yet, with the rule and the reason."""
+    wanted = settings.prices
+    held = Ledger(settings.ledger).quarantine(None if wanted.source == "sample" else wanted.source)
+    if wanted.symbols:
+        held = held[held["symbol"].isin(wanted.symbols)]
+    rows = held.assign(fetched_at=held["fetched_at"].dt.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    return Answer({"quarantine": records(rows)}, text(rows) if len(rows) else "nothing is in quarantine")

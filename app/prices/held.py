@@ -16,7 +16,7 @@ from app.prices.quarantine import Doubt, Rows, is_agreed
 from app.prices.revisions import covered_until
 from app.schema import PRICE_FIELDS
 
-COLUMNS = ("symbol", "date", "rule", "reason", "close", "split", "fetched_at")
+COLUMNS = ("source", "symbol", "date", "rule", "reason", "close", "split", "fetched_at")
 OPEN = """FROM quarantine AS q JOIN fetch AS f ON f.id = q.fetch_id
     WHERE f.source = ? AND NOT EXISTS (SELECT 1 FROM release AS r
         WHERE r.symbol = q.symbol AND r.date = q.date AND r.fetch_id = q.fetch_id)"""
@@ -45,10 +45,11 @@ def open_rows(connection: Connection, source: str, symbol: str) -> dict[str, Hel
     }
 
 
-def listed(connection: Connection, source: str) -> list[tuple]:
-    """Everything in quarantine, as rows of `COLUMNS`, by symbol and date."""
-    fields = ", ".join(f"{'f' if name == 'fetched_at' else 'q'}.{name}" for name in COLUMNS)
-    return connection.execute(f"SELECT {fields} {OPEN} ORDER BY q.symbol, q.date", (source,)).fetchall()
+def listed(connection: Connection, source: str | None) -> list[tuple]:
+    """Everything in quarantine, of one source or of all (None), as rows of `COLUMNS`, by symbol and date."""
+    fields = ", ".join(f"{'f' if name in ('source', 'fetched_at') else 'q'}.{name}" for name in COLUMNS)
+    every = OPEN.replace("f.source = ?", "coalesce(f.source = ?, TRUE)")
+    return connection.execute(f"SELECT {fields} {every} ORDER BY f.source, q.symbol, q.date", (source,)).fetchall()
 
 
 def oldest_open(connection: Connection, source: str) -> dict[str, str]:

@@ -161,8 +161,8 @@ class Ledger:
                 views = {symbol: view(connection, rank, symbol, bounds) for symbol in chosen}
         return _price_table(views)
 
-    def quarantine(self, source: str) -> pd.DataFrame:
-        """The rows that a source told and that are not believed yet, by symbol and date, with rule and reason."""
+    def quarantine(self, source: str | None = None) -> pd.DataFrame:
+        """The rows that a source (None: any) told and that are not believed yet, with rule and reason."""
         with reading(self.path, self.wait_s) as connection:
             found = [] if connection is None else held.listed(connection, source)
         table = pd.DataFrame(found, columns=list(held.COLUMNS))

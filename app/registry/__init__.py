@@ -3,7 +3,7 @@
 from app.registry.golden import TOLERANCE, Golden
 from app.registry.retention import sweep
 from app.registry.serving import Served, first_sound, load, newest_sound
-from app.registry.succession import in_service, line
+from app.registry.succession import ROLLBACK, in_service, line
 from app.registry.trained import Trained, describe, save
 from app.registry.versions import Version, digest, find, newest, publish, read, sound, verified, versions
 
@@ -20,4 +20,4 @@ __all__ = [
     "in_service",
 ]
 __all__ += ["line", "load", "newest", "newest_sound", "publish", "read", "save", "sound", "sweep", "verified"]
-__all__ += ["versions"]
+__all__ += ["ROLLBACK", "versions"]

@@ -53,6 +53,7 @@ def build_parser() -> Parser:
     _add_forecasting(commands, [shared, chosen, models])
     _add(commands, "fetch", "ask the source for prices the ledger lacks, and append them", [shared, chosen])
     _add_prices(commands, [shared, chosen])
+    _add_versions(commands, [shared, chosen])
     _add_daily(commands, [shared, chosen])
     _add_report(commands, [shared])
     _add_study(commands, [shared, chosen])
@@ -95,6 +96,26 @@ def _add_daily(commands: argparse._SubParsersAction, parents: list[Parser]) -> N
     _add(commands, "status", "how the daily run stands; exit code 7 when STALE", parents, command="daily:show_status")
     timers = _add(commands, "schedule", "print the file of a timer, filled in", parents, command="daily:print_schedule")
     timers.add_argument("--print", required=True, choices=SCHEDULES, metavar="KIND", help=f"of {', '.join(SCHEDULES)}")
+
+
+def _add_versions(commands: argparse._SubParsersAction, parents: list[Parser]) -> None:
+    """The commands about saved versions."""
+    meaning = "list, compare, promote, roll back or verify saved models"
+    models = commands.add_parser("models", help=meaning, description=meaning)
+    actions = models.add_subparsers(metavar="ACTION", required=True)
+    _add(actions, "list", "every saved version; the champions are marked", parents, "models:list_")
+    shown = _add(actions, "show", "the card of a version", parents, "models:show")
+    compared = _add(actions, "compare", "two versions on rows neither was trained on", parents, "models:compare")
+    compared.add_argument("first", metavar="CHAMPION", help="the version to be beaten")
+    compared.add_argument("second", metavar="CHALLENGER", help="the version that should beat it")
+    promoted = _add(actions, "promote", "make a version champion by hand", parents, "models:promote")
+    for action in (shown, promoted):
+        action.add_argument("id", metavar="ID", help="a version, as `models list` names it")
+    promoted.add_argument("--reason", required=True, help="why the gate is passed by; kept on record")
+    back = _add(actions, "rollback", "put the champion before this one back into service", parents, "models:rollback")
+    back.add_argument("--reason", help="why; kept on record")
+    checked = _add(actions, "verify", "check every version and the champions", parents, "models:verify")
+    checked.add_argument("--golden", action="store_true", help="load each model, too, and try its golden input")
 
 
 def _add_report(commands: argparse._SubParsersAction, parents: list[Parser]) -> None:

@@ -4,10 +4,13 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
-from app.errors import StorageError
+from app.errors import SettingsError, StorageError
+
+MARK = "verdict.json"
+"""The file by which a folder is known to hold the results of a run."""
 
 
 def publish_file(path: Path, write: Callable[[Path], object]) -> Path:
@@ -47,7 +50,66 @@ def publish_folder(folder: Path, write: Callable[[Path], object]) -> Path:
     Raises:
         StorageError: the folder exists already, cannot be written, or the disk is full.
     """
-    folder = Path(folder)
+    return _publish_folder(Path(folder), write, lambda draft: os.rename(draft, folder))
+
+
+def replace_folder(folder: Path, write: Callable[[Path], object], ours: Collection[str]) -> Path:
+    """Let `write` fill a folder under a temporary name, then put it in the place of `folder`, old or new.
+
+    A reader sees the old folder, for an instant none, or the new one: never a part or a mixture. Of the old one,
+    what is named in `ours` goes and every other file is kept. Where a run is killed in that instant, the old
+    folder is left beside as .replaced-….
+
+    Raises:
+        SettingsError: `ensure_replaceable` refuses the folder.
+        StorageError: it cannot be written, or the disk is full.
+    """
+    folder = ensure_replaceable(folder, ours)
+
+    def swap(draft: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        for path in folder.iterdir():
+            if path.name not in ours:
+                shutil.copy2(path, draft / path.name, follow_symlinks=False)
+        retired = Path(tempfile.mkdtemp(prefix=".replaced-", dir=folder.parent))
+        os.rename(folder, retired / folder.name)
+        try:
+            os.rename(draft, folder)
+        except OSError:
+            os.rename(retired / folder.name, folder)
+            raise
+        shutil.rmtree(retired, ignore_errors=True)
+
+    return _publish_folder(folder, write, swap)
+
+
+def ensure_replaceable(folder: Path, ours: Collection[str]) -> Path:
+    """The folder, links followed, if results may be put in its place without the loss of what others made.
+
+    It is new or empty; or it holds `MARK`, as that of an earlier run does, and besides ours only files; or it
+    holds only files, none with a name of ours.
+
+    Raises:
+        SettingsError: it is none of these, or cannot be moved, as it is a mount point or the current folder.
+        StorageError: nothing can be written beside it.
+    """
+    folder = Path(folder).resolve()
+    ensure_writable(folder.parent)
+    if not folder.is_dir():
+        ensure_writable(folder)
+        return folder
+    if folder.is_mount() or folder.samefile(Path.cwd()):
+        raise SettingsError(f"{folder} is a mount point or the current folder: name a folder in it for the results.")
+    there = {path.name: path for path in folder.iterdir()}
+    known = set(ours) if MARK in there else set()
+    for name, path in sorted(there.items()):
+        if name not in known and (name in ours or (path.is_dir() and not path.is_symlink())):
+            raise SettingsError(f"{folder} holds {name!r}, which no run wrote: name another folder for the results.")
+    return folder
+
+
+def _publish_folder(folder: Path, write: Callable[[Path], object], place: Callable[[Path], object]) -> Path:
+    """Fill a folder aside, flush all of it to disk, and let `place` bring it to where it belongs."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
@@ -57,7 +119,7 @@ def publish_folder(folder: Path, write: Callable[[Path], object]) -> Path:
             write(draft)
             for path in [*draft.rglob("*"), draft]:
                 _flush(path)
-            os.rename(draft, folder)
+            place(draft)
             _flush(folder.parent)
         finally:
             shutil.rmtree(aside, ignore_errors=True)

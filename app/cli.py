@@ -30,7 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _failed("interrupted; what was stored before is unchanged.", 130, debug)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
@@ -90,7 +89,7 @@ def _answer(options: argparse.Namespace) -> int:
     with _alone(options):
         command = getattr(importlib.import_module(f"app.commands.{module}"), function)
         answer = command(settings_of(options), options)
-    print(json.dumps(answer.result, indent=1, allow_nan=False) if options.json else answer.text, flush=True)
+    _print(json.dumps(answer.result, indent=1, allow_nan=False) if options.json else answer.text)
     if answer.stale:
         return _failed(answer.stale, StaleError.exit_code, debug=False)
     if answer.refused:
@@ -105,6 +104,16 @@ def _alone(options: argparse.Namespace) -> contextlib.AbstractContextManager[Non
     from app.daily.lock import locked  # not every system that can forecast has flock
 
     return locked(find_home(_given(options).get("home")))
+
+
+def _print(text: str) -> None:
+    """The whole answer to stdout; what it cannot take is not tried again when Python ends."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        error.filename = error.filename or "stdout"
+        raise
 
 
 def _prepare(options: argparse.Namespace) -> None:

@@ -96,6 +96,7 @@ class Settings(BaseSettings):
     boosting: QuantileBoosting = QuantileBoosting()
     network: Network = Network()
     reproduce: Reproduction = Reproduction()
+    _given: frozenset[str] = frozenset()
     daily: Routine = Routine()
 
     @classmethod
@@ -136,6 +137,11 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def given(self) -> frozenset[str]:
+        """What was said rather than left to its default, as in "window.horizons"."""
+        return self._given
+
+    @property
     def data(self) -> Path:
         """Folder of the ledger, the forecasts and the reports."""
         return self.home / "data"
@@ -149,18 +155,6 @@ class Settings(BaseSettings):
     def versions(self) -> Path:
         """Folder of the saved models."""
         return self.home / "models"
-
-
-SECRETS = {"daily": ("notify_url", "notify_command")}
-"""What may hold a password: shown nowhere."""
-
-
-def shown(settings: Settings) -> dict[str, Any]:
-    """Settings as nested plain values, to be looked at; secrets are only said to be there."""
-    values = settings.model_dump(mode="json")
-    for section, names in SECRETS.items():
-        values[section] |= {name: "(not shown)" for name in names if values[section][name]}
-    return values
 
 
 SECTIONS = {
@@ -193,9 +187,12 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
         for key, value in _choose_source(layer, values).items():
             values[key] = {**values.get(key, {}), **value} if isinstance(value, Mapping) else value
     try:
-        return _checked(Settings(**{**values, "home": home}))
+        settings = _checked(Settings(**{**values, "home": home}))
     except ValidationError as error:
         raise SettingsError(_one_line(error)) from None
+    pairs = [(key, value if isinstance(value, Mapping) else {"": value}) for key, value in values.items()]
+    settings._given = frozenset(f"{key}.{name}".rstrip(".") for key, section in pairs for name in section)
+    return settings
 
 
 def _checked(settings: Settings) -> Settings:

@@ -4,6 +4,7 @@ import dataclasses
 import importlib.metadata
 import logging
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,14 @@ from app.prices.update import unknown_symbols, update
 from app.schema import FORECAST_KEYS
 
 log = logging.getLogger(__name__)
+
+
+FIRST = {
+    "sample": "fetch --source sample",
+    "yahoo": "fetch --symbols {symbols}",
+    "import": "prices import PATH",
+}
+"""What brings the prices of a source into the ledger."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,9 +122,8 @@ def read_prices(settings: Settings, fetching: bool = True) -> pd.DataFrame:
     ledger = Ledger(settings.ledger)
     held = ledger.symbols(wanted.source)
     if not held:
-        raise SettingsError(
-            f"the ledger holds nothing from {wanted.source!r} yet: run `python -m app fetch` or `prices import` first."
-        )
+        first = FIRST[wanted.source].format(symbols=" ".join(wanted.symbols) or "AAPL MSFT")
+        raise SettingsError(f"the ledger holds nothing from {wanted.source!r} yet: run `python -m app {first}` first.")
     unknown_symbols(wanted.symbols, held, f"the ledger's {wanted.source!r}")
     return ledger.prices(wanted.source, wanted.symbols or None, start, stop, as_of=wanted.as_of or None)
 
@@ -220,10 +228,19 @@ def forecast(settings: Settings, prices: Prices, by: Mapping[str, registry.Serve
 def _publish_forecasts(settings: Settings, live: pd.DataFrame) -> None:
     """Add to the forecasts of this source and newest origin; those of other symbols and models stay."""
     newest = pd.Timestamp(live["origin"].max()).date().isoformat()
-    place = settings.data / "forecasts" / f"{settings.prices.source}-{newest}.parquet"
+    place = settings.data / "forecasts" / f"{source_label(settings)}-{newest}.parquet"
     earlier = [pd.read_parquet(place)] if place.exists() else []
     every = pd.concat([*earlier, live], ignore_index=True).drop_duplicates(list(FORECAST_KEYS), keep="last")
     publish_file(place, lambda path: every.to_parquet(path, index=False))
+
+
+def source_label(settings: Settings) -> str:
+    """What the reports and forecasts of a source are filed under: its name, for files with theirs."""
+    wanted = settings.prices
+    if wanted.source != "files":
+        return wanted.source
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(wanted.path).resolve().stem).strip("-.")
+    return f"files-{name or 'unnamed'}"[:80]
 
 
 def version_spec(version: registry.Version) -> WindowSpec:

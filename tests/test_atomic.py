@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from app.atomic import ensure_writable, publish_file, publish_folder, publish_text
-from app.errors import StorageError
+from app.atomic import ensure_replaceable, ensure_writable, publish_file, publish_folder, publish_text, replace_folder
+from app.errors import SettingsError, StorageError
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -94,3 +94,89 @@ def test_killed_at_random_moments_the_file_is_whole_and_not_older_than_acknowled
         numbers = {int(word) for word in path.read_text().split()}
         assert len(numbers) == 1
         assert numbers.pop() >= max([acknowledged, *rest])
+
+
+OURS = frozenset({"verdict.json", "scores.csv", "figures"})
+
+
+def results(number: int):
+    """A run's results: the same number in every file, and a figure of its own."""
+
+    def write(draft):
+        (draft / "verdict.json").write_text(str(number))
+        (draft / "scores.csv").write_text(str(number))
+        (draft / "figures").mkdir()
+        (draft / "figures" / f"{number}.png").write_text("")
+
+    return write
+
+
+def names(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_second_run_leaves_nothing_of_the_first_and_everything_of_the_users(tmp_path):
+    folder = tmp_path / "results"
+    replace_folder(folder, results(1), OURS)
+    (folder / "notes.txt").write_text("mine")
+    replace_folder(folder, results(2), OURS)
+    assert names(folder) == ["figures/2.png", "notes.txt", "scores.csv", "verdict.json"]
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+
+
+def test_a_run_that_fails_while_it_writes_leaves_the_results_of_the_one_before(tmp_path):
+    folder = tmp_path / "results"
+    replace_folder(folder, results(1), OURS)
+
+    def breaks(draft):
+        results(2)(draft)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(StorageError, match="the disk is full"):
+        replace_folder(folder, breaks, OURS)
+    assert names(folder) == ["figures/1.png", "scores.csv", "verdict.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+
+
+def test_where_the_new_folder_cannot_be_put_in_place_the_old_one_comes_back(tmp_path, monkeypatch):
+    folder = tmp_path / "results"
+    replace_folder(folder, results(1), OURS)
+    rename = os.rename
+
+    def refuses_drafts(source, target):
+        if ".writing-" in str(source):
+            raise OSError(errno.EIO, "Input/output error")
+        rename(source, target)
+
+    monkeypatch.setattr("app.atomic.os.rename", refuses_drafts)
+    with pytest.raises(StorageError, match="Input/output error"):
+        replace_folder(folder, results(2), OURS)
+    assert names(folder) == ["figures/1.png", "scores.csv", "verdict.json"]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "named"),
+    [("scores.csv", "scores.csv"), ("figures/mine.png", "figures"), ("thesis/chapter.tex", "thesis")],
+)
+def test_a_folder_of_the_users_with_folders_or_names_of_ours_is_refused(tmp_path, theirs, named):
+    path = tmp_path / "work" / theirs
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    with pytest.raises(SettingsError, match=f"holds '{named}', which no run wrote"):
+        replace_folder(tmp_path / "work", results(1), OURS)
+    assert names(tmp_path) == [f"work/{theirs}"]
+
+
+def test_the_current_folder_is_refused_before_anything_is_done(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match="the current folder: name a folder in it"):
+        ensure_replaceable(tmp_path, OURS)
+
+
+def test_a_link_to_a_folder_stays_a_link(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    replace_folder(tmp_path / "link", results(1), OURS)
+    assert (tmp_path / "link").is_symlink()
+    assert names(tmp_path / "real") == ["figures/1.png", "scores.csv", "verdict.json"]

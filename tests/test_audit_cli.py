@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from app import pipeline
@@ -65,6 +66,16 @@ def test_a_program_gets_the_findings_as_json(file, leak, capsys):
     assert answer["clean"] is False
     assert [one["check"] for one in answer["findings"] if not one["passed"]] == ["features"]
     assert set(answer["findings"][0]) == {"check", "passed", "detail", "model"}
+
+
+def test_the_findings_are_written_where_asked(file, tmp_path, capsys):
+    out = tmp_path / "findings"
+    assert main(["audit", "--prices", file, "--models", "ewma", "--json", "--out", str(out), *QUICK]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert json.loads((out / "findings.json").read_text()) == answer
+    table = pd.read_csv(out / "findings.csv")
+    assert table["check"].tolist() == [one["check"] for one in answer["findings"]]
+    assert table["passed"].all()
 
 
 def test_networks_and_garch_know_no_future_and_networks_are_fitted_twice_alike(file, capsys):

@@ -1,6 +1,9 @@
 """The command line: what a person types, what comes out, and one clear line when it is wrong."""
 
+import errno
 import json
+import os
+import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -106,7 +109,9 @@ def test_commands_that_do_not_train_leave_tensorflow_alone(home, file):
             2,
             "no saved ewma yet: run `python -m app train --models ewma` first",
         ),
-        (["forecast", "--source", "import"], 2, "the ledger holds nothing from 'import' yet"),
+        (["train", "--source", "import"], 2, "nothing from 'import' yet: run `python -m app prices import PATH` first"),
+        (["train", "--source", "yahoo", "--offline"], 2, "yet: run `python -m app fetch --symbols AAPL MSFT` first"),
+        (["train", "--symbols", "XOM", "--offline"], 2, "yet: run `python -m app fetch --symbols XOM` first"),
         (["report"], 4, "run `python -m app run` first"),
         (["report", "."], 2, "holds no findings of a run"),
         (["prices", "check", "FILE", "--start", "2040-01-01"], 4, "there is nothing to check"),
@@ -224,6 +229,79 @@ def test_train_then_forecast_in_prices(home, file, capsys):
     assert list((home / "data" / "forecasts").glob("*.parquet"))
 
 
+def test_a_forecast_of_other_horizons_than_were_trained_is_refused(home, file, capsys):
+    assert main(["train", "--prices", file, "--models", "ewma", *QUICK]) == 0
+    given = ["forecast", "--prices", file, "--models", "ewma", "--quiet"]
+    assert main([*given, "--horizons", "1", "5", "--lookback", "10"]) == 0
+    capsys.readouterr()
+    assert main([*given, "--horizons", "1", "3"]) == 2
+    printed = capsys.readouterr()
+    assert "was trained with window.horizons (1, 5), asked for (1, 3). Leave it out, or train again" in printed.err
+    assert printed.out == ""
+    assert main([*given, "--lookback", "20"]) == 2
+    assert "window.lookback 10, asked for 20" in capsys.readouterr().err
+
+
+def test_a_model_of_other_prices_says_so_and_forecasts(home, file, capsys):
+    assert main(["train", "--prices", file, "--models", "ewma", *QUICK]) == 0
+    assert main(["prices", "import", file, "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["forecast", "--prices", file, "--models", "ewma", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["forecast", "--source", "import", "--models", "ewma", "--quiet"]) == 0
+    assert "was trained on prices from 'files', not from 'import'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        (["ewma"], "no verdict: ewma ran alone. At h = 1 its CRPS is 0."),
+        (["garch", "ewma"], "ewma does not beat garch at h = 1|ewma beats garch|ewma is worse than garch"),
+        (["random-walk", "gjr-garch"], "gjr-garch .* the random walk at h = 1"),
+    ],
+)
+def test_something_is_said_of_whatever_was_run(models, said, home, file, capsys):
+    assert main(["run", "--prices", file, "--models", *models, *QUICK]) == 0
+    assert re.search(said, capsys.readouterr().out)
+
+
+def test_reports_of_two_files_that_end_alike_lie_side_by_side(home, file, tmp_path, capsys):
+    other = tmp_path / "other prices.csv"
+    other.write_bytes(Path(file).read_bytes())
+    for path in (file, str(other)):
+        assert main(["run", "--prices", path, "--models", "random-walk", "ewma", *QUICK]) == 0
+    for kind in ("reports", "forecasts"):
+        found = sorted(path.stem for path in (home / "data" / kind).iterdir())
+        day = found[0].removeprefix("files-other-prices-")
+        assert found == [f"files-other-prices-{day}", f"files-prices-{day}"]
+
+
+def test_a_second_back_test_replaces_the_first_and_spares_what_is_not_its_own(home, file, tmp_path, capsys):
+    out = tmp_path / "results"
+    given = ["backtest", "--prices", file, "--out", str(out), *QUICK]
+    assert main([*given, "--models", "random-walk", "ewma"]) == 0
+    (out / "notes.txt").write_text("mine")
+    assert main([*given, "--models", "random-walk"]) == 0
+    assert set(pd.read_csv(out / "scores.csv")["model"]) == {"random-walk"}
+    assert (out / "notes.txt").read_text() == "mine"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "scores.csv").write_text("mine")
+    capsys.readouterr()
+    assert main(["backtest", "--prices", "nowhere.csv", "--out", str(tmp_path / "mine"), "--quiet"]) == 2
+    assert "holds 'scores.csv', which no run wrote: name another folder" in capsys.readouterr().err
+    assert (tmp_path / "mine" / "scores.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["shown.csv", "shown.parquet", "folder"])
+def test_prices_shown_into_a_file_can_be_imported_as_they_are(name, home, file, tmp_path, capsys):
+    assert main(["prices", "import", file, "--quiet"]) == 0
+    place = tmp_path / name
+    assert main(["prices", "show", "--source", "import", "--out", str(place), "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["prices", "import", str(place), "--quiet"]) == 0
+    assert "2 symbols: 0 new rows, 0 revised, 600 known already" in capsys.readouterr().out
+
+
 def test_imported_prices_can_be_shown_and_used(home, file, capsys):
     assert main(["prices", "import", file, "--quiet"]) == 0
     assert "2 symbols: 600 new rows" in capsys.readouterr().out
@@ -246,6 +324,11 @@ def test_check_lists_issues_by_rule(home, prices, tmp_path, capsys):
     found = [issue for issue in issues if issue["severity"] == "error"]
     assert [(issue["symbol"], issue["date"]) for issue in found] == [("UP", str(bad["date"][10].date()))]
     assert set(found[0]) == {"symbol", "date", "rule", "severity", "detail"}
+    assert main(["prices", "check", str(path), "--out", str(tmp_path / "found"), "--quiet"]) == 0
+    table = pd.read_csv(tmp_path / "found" / "issues.csv")
+    assert table[["symbol", "date", "rule"]].to_dict("records") == [
+        {name: issue[name] for name in ("symbol", "date", "rule")} for issue in issues
+    ]
 
 
 def test_an_unexpected_fault_is_one_line_unless_debugging(home, monkeypatch, capsys):
@@ -257,6 +340,30 @@ def test_an_unexpected_fault_is_one_line_unless_debugging(home, monkeypatch, cap
     assert capsys.readouterr().err == "error: unexpected RuntimeError: the spring. Run again with --debug.\n"
     assert main(["doctor", "--debug"]) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.EIO, errno.ENOSPC, errno.EACCES])
+def test_an_error_of_the_system_is_one_line_and_json_stays_empty(number, home, monkeypatch, capsys):
+    def breaks(settings, options):
+        raise OSError(number, os.strerror(number), "/some/file")
+
+    monkeypatch.setattr("app.commands.work.doctor", breaks)
+    assert main(["doctor", "--json"]) == (9 if number in (errno.ENOSPC, errno.EACCES) else 1)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert "/some/file" in printed.err
+    assert printed.err.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_an_answer_that_the_disk_cannot_take_is_one_line_too(home):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "app", "settings", "--json"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert done.returncode == 9
+    assert done.stderr.startswith("error: stdout: the disk is full")
+    assert done.stderr.count("\n") == 1
 
 
 def test_looking_at_the_sample_stores_nothing(home, capsys):

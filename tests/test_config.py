@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.config import load_settings, shown
+from app.commands.work import shown
+from app.config import load_settings
 from app.errors import SettingsError
 
 

@@ -52,8 +52,13 @@ def test_run_makes_a_report_offline_and_leaves_everything_to_make_it_again(home,
     assert len(list((home / "models").glob("*/card.json"))) == 3
     before = page.read_bytes()
     page.unlink()
+    figures = sorted(path.name for path in page.with_name("figures").iterdir())
+    page.with_name("figures").joinpath("of-an-older-run.png").touch()
+    page.with_name("notes.txt").write_text("mine")
     assert main(["report", str(page.parent), "--json"]) == 0
     again = page.read_bytes()
+    assert sorted(path.name for path in page.with_name("figures").iterdir()) == figures
+    assert page.with_name("notes.txt").read_text() == "mine"
     assert len(again) == pytest.approx(len(before), rel=0.01)
     kept = load_findings(page.parent)
     assert [one.sentence for one in kept.verdicts] == [one["sentence"] for one in answer["verdicts"]]

@@ -2,12 +2,13 @@
 
 from argparse import Namespace
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from app import pipeline
-from app.atomic import ensure_writable
+from app.atomic import ensure_writable, publish_file
 from app.commands.answer import Answer, records, text
 from app.config import Settings
 from app.errors import SettingsError
@@ -28,19 +29,27 @@ def import_(settings: Settings, options: Namespace) -> Answer:
 
 
 def check(settings: Settings, options: Namespace) -> Answer:
-    """Everything wrong with the prices, by rule."""
+    """Everything wrong with the prices, by rule; written to --out when given."""
+    if options.out:
+        ensure_writable(Path(options.out))
     issues = pipeline.check(settings)
     rows = issues.assign(date=issues["date"].dt.strftime("%Y-%m-%d"))
+    if options.out:
+        publish_file(Path(options.out) / "issues.csv", partial(rows.to_csv, index=False))
     counts = issues.groupby(["severity", "rule"]).size()
     lines = [f"{severity} {rule}: {count}" for (severity, rule), count in counts.items()] or ["nothing wrong found"]
     return Answer({"issues": records(rows)}, "\n".join([text(rows), "", *lines] if len(rows) else lines))
 
 
 def show(settings: Settings, options: Namespace) -> Answer:
-    """Rows of the ledger, or of files."""
+    """Rows of the ledger, or of files; written to --out when given."""
+    if options.out:
+        ensure_writable(Path(options.out).parent)
     table = pipeline.read_prices(settings, fetching=False)
     if options.adjusted:
         table = pd.concat([adjusted(rows) for _, rows in table.groupby("symbol", sort=False)], ignore_index=True)
+    if options.out:
+        _save(table, Path(options.out))
     return Answer({"prices": records(table)}, text(table))
 
 
@@ -52,3 +61,12 @@ def quarantine(settings: Settings, options: Namespace) -> Answer:
         held = held[held["symbol"].isin(wanted.symbols)]
     rows = held.assign(fetched_at=held["fetched_at"].dt.strftime("%Y-%m-%dT%H:%M:%SZ"))
     return Answer({"quarantine": records(rows)}, text(rows) if len(rows) else "nothing is in quarantine")
+
+
+def _save(table: pd.DataFrame, place: Path) -> None:
+    """A price table as the user wants it: Parquet or CSV by the ending of a file, else prices.csv in a folder."""
+    if place.suffix.lower() == ".parquet":
+        publish_file(place, partial(table.to_parquet, index=False))
+    else:
+        file = place if place.suffix.lower() == ".csv" else place / "prices.csv"
+        publish_file(file, partial(table.to_csv, index=False))

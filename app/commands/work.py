@@ -1,45 +1,56 @@
 """The commands of the street: run, fetch, backtest, audit, train, forecast, report, doctor."""
 
+import contextlib
 import json
+import logging
+import shutil
 from argparse import Namespace
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from app import pipeline
-from app.atomic import ensure_writable, publish_file, publish_text
+from app.atomic import ensure_replaceable, ensure_writable, publish_file, publish_text, replace_folder
 from app.commands.answer import Answer, records, text
-from app.config import Settings, shown
+from app.config import Settings
 from app.daily.freshness import staleness
 from app.doctor import examine
-from app.errors import DataError
-from app.evaluation.significance import to_json
+from app.errors import DataError, SettingsError
+from app.evaluation.significance import to_json, verdicts
 from app.forecasters import NETWORKS
 from app.prices.outcomes import raise_failures
+from app.registry import Served
 from app.report.page import Findings, write_report
 from app.report.pricing import price_table
-from app.report.record import load_findings, save_findings
+from app.report.record import EVIDENCE, OURS, load_findings, publish_findings
+
+PAGE = ("report.html", "figures")
+"""All that `report` writes."""
+
+SECRETS = {"daily": ("notify_url", "notify_command")}
+"""What may hold a password: shown nowhere."""
+
+log = logging.getLogger(__name__)
 
 
 def run(settings: Settings, options: Namespace) -> Answer:
     """Prices, back test, training, forecast and report."""
-    wanted = Path(options.out) if options.out else None
-    for folder in (wanted or settings.data, settings.data, settings.versions):
+    wanted = ensure_replaceable(Path(options.out), OURS) if options.out else None
+    for folder in (settings.data, settings.versions):
         ensure_writable(folder)
     prices = pipeline.load_prices(settings)
     windows = pipeline.make_dataset(settings, prices)
     evidence = pipeline.backtest(settings, windows)
     pipeline.train(settings, windows)
     live = pipeline.forecast(settings, prices)
-    folder = wanted or _report_folder(settings, live)
     findings = _findings(settings, prices, evidence, live)
-    save_findings(findings, folder)
-    page = write_report(findings, folder)
+    page = publish_findings(findings, wanted or _report_folder(settings, live))
     forecasts = {"stale": findings.stale, "forecasts": records(price_table(live))}
     result = {"report": str(page), **to_json(evidence.verdicts), **forecasts}
-    return Answer(result, "\n".join([*_sentences(evidence), "", f"report: {page}"]), findings.stale)
+    return Answer(result, "\n".join([*_sentences(evidence, settings.models), "", f"report: {page}"]), findings.stale)
 
 
 def fetch(settings: Settings, options: Namespace) -> Answer:
@@ -54,24 +65,21 @@ def fetch(settings: Settings, options: Namespace) -> Answer:
 
 def backtest(settings: Settings, options: Namespace) -> Answer:
     """Forecasts, scores and verdicts; written to --out when given."""
-    if options.out:
-        ensure_writable(Path(options.out))
+    folder = ensure_replaceable(Path(options.out), OURS) if options.out else None
     prices = pipeline.load_prices(settings)
     evidence = pipeline.backtest(settings, pipeline.make_dataset(settings, prices))
-    lines = [text(evidence.scores.round(6)), "", *_sentences(evidence)]
+    lines = [text(evidence.scores.round(6)), "", *_sentences(evidence, settings.models)]
     result = {"scores": records(evidence.scores), **to_json(evidence.verdicts)}
-    if options.out:
-        folder = Path(options.out)
-        publish_file(folder / "forecasts.parquet", lambda path: evidence.forecasts.to_parquet(path, index=False))
-        for name in ("scores", "calibration", "pit", "comparison", "superiority", "direction"):
-            publish_file(folder / f"{name}.csv", partial(getattr(evidence, name).to_csv, index=False))
-        publish_text(folder / "verdict.json", json.dumps(to_json(evidence.verdicts), indent=1, allow_nan=False))
+    if folder:
+        replace_folder(folder, partial(_save_evidence, evidence), OURS)
         lines += ["", f"results: {folder}"]
     return Answer(result, "\n".join(lines))
 
 
 def audit(settings: Settings, options: Namespace) -> Answer:
-    """Whether any forecast knows the future, check by check."""
+    """Whether any forecast knows the future, check by check; written to --out when given."""
+    if options.out:
+        ensure_writable(Path(options.out))
     found = pipeline.audit(settings, pipeline.load_prices(settings), options.full)
     failed = sorted({one.check for one in found if not one.passed})
     result = {"clean": not failed, "findings": [asdict(one) for one in found]}
@@ -79,6 +87,10 @@ def audit(settings: Settings, options: Namespace) -> Answer:
         f"{'pass' if one.passed else 'FAIL'}  {one.check:9}  {f'{one.model}: ' if one.model else ''}{one.detail}"
         for one in found
     ]
+    if options.out:
+        folder = Path(options.out)
+        publish_file(folder / "findings.csv", partial(pd.DataFrame(result["findings"]).to_csv, index=False))
+        publish_text(folder / "findings.json", json.dumps(result, indent=1, allow_nan=False))
     refused = f"audit: {', '.join(failed)} failed; no figure of this back test can be trusted." if failed else None
     epochs = f"{settings.network.epochs} epochs" if options.full else "2 epochs at most, as --full was not given"
     lines.append(f"{sum(one.passed for one in found)} of {len(found)} checks passed; networks trained for {epochs}")
@@ -99,9 +111,12 @@ def train(settings: Settings, options: Namespace) -> Answer:
 
 
 def forecast(settings: Settings, options: Namespace) -> Answer:
-    """The newest forecast of every symbol, in prices."""
-    ensure_writable(settings.data)
-    prices, served = pipeline.load_prices(settings), pipeline.served(settings)
+    """The newest forecast of every symbol, in prices; written to --out when given."""
+    for folder in (settings.data, Path(options.out or settings.data)):
+        ensure_writable(folder)
+    served = pipeline.served(settings)
+    _check_asked(settings, served.values())
+    prices = pipeline.load_prices(settings)
     live = pipeline.forecast(settings, prices, served)
     stale = staleness(settings, live)
     table = price_table(live)
@@ -117,7 +132,11 @@ def forecast(settings: Settings, options: Namespace) -> Answer:
 def report(settings: Settings, options: Namespace) -> Answer:
     """The page again, from the folder of an earlier run."""
     folder = Path(options.folder) if options.folder else _newest_report(settings)
-    page = write_report(load_findings(folder), Path(options.out) if options.out else folder)
+    findings = load_findings(folder)
+    if options.out:
+        page = replace_folder(Path(options.out), partial(write_report, findings), PAGE) / "report.html"
+    else:
+        page = replace_folder(folder, partial(_page_again, findings, folder), OURS) / "report.html"
     return Answer({"report": str(page)}, f"report: {page}")
 
 
@@ -130,15 +149,66 @@ def settings_(settings: Settings, options: Namespace) -> Answer:
     return Answer(values, "\n".join(lines))
 
 
+def shown(settings: Settings) -> dict:
+    """Settings as nested plain values, to be looked at; secrets are only said to be there."""
+    values = settings.model_dump(mode="json")
+    for section, names in SECRETS.items():
+        values[section] |= {name: "(not shown)" for name in names if values[section][name]}
+    return values
+
+
 def doctor(settings: Settings, options: Namespace) -> Answer:
     """The state of this installation."""
     return Answer(*examine(settings))
 
 
-def _sentences(evidence: pipeline.Evidence) -> list[str]:
-    """The verdicts on the networks, or on all models where there is no network."""
+def _check_asked(settings: Settings, served: Iterable[Served]) -> None:
+    """Refuse windows other than those a version was trained on; say so where it learnt from another source."""
+    for version in (one.version for one in served):
+        trained = pipeline.version_spec(version)
+        for name in (field.name for field in fields(trained)):
+            asked, had = getattr(settings.window, name), getattr(trained, name)
+            if f"window.{name}" in settings.given and asked != had:
+                raise SettingsError(
+                    f"{version.id} was trained with window.{name} {had}, asked for {asked}. Leave it out, or train "
+                    f"again: `python -m app train --models {version.card['model']}` with the same."
+                )
+        if version.card.get("source", settings.prices.source) != settings.prices.source:
+            source, asked = version.card["source"], settings.prices.source
+            log.warning("%s was trained on prices from %r, not from %r", version.id, source, asked)
+
+
+def _save_evidence(evidence: pipeline.Evidence, folder: Path) -> None:
+    """The forecasts, everything measured on them, and the verdicts."""
+    evidence.forecasts.to_parquet(folder / "forecasts.parquet", index=False)
+    for name in EVIDENCE:
+        getattr(evidence, name).to_csv(folder / f"{name}.csv", index=False)
+    found = json.dumps(to_json(evidence.verdicts), indent=1, allow_nan=False)
+    (folder / "verdict.json").write_text(found, encoding="utf-8")
+
+
+def _page_again(findings: Findings, folder: Path, draft: Path) -> None:
+    """All of a run's folder but its page and its figures, which are made anew."""
+    kept = shutil.ignore_patterns(*PAGE, *(path.name for path in folder.iterdir() if path.name not in OURS))
+    shutil.copytree(folder, draft, ignore=kept, dirs_exist_ok=True)
+    write_report(findings, draft)
+
+
+def _sentences(evidence: pipeline.Evidence, models: Sequence[str]) -> list[str]:
+    """The verdicts on the networks, or on all models where there is no network; else what can be said."""
     networks = [verdict.sentence for verdict in evidence.verdicts if verdict.model in NETWORKS]
-    return networks or [verdict.sentence for verdict in evidence.verdicts]
+    return networks or [verdict.sentence for verdict in evidence.verdicts] or _without_reference(evidence, models)
+
+
+def _without_reference(evidence: pipeline.Evidence, models: Sequence[str]) -> list[str]:
+    """The other models beside the first one; of one alone, its scores."""
+    beside = [one.sentence for one in verdicts(evidence.forecasts, references=models[:1]) if one.model in models]
+    return beside or [
+        f"no verdict: {row.model} ran alone. At h = {row.horizon} its CRPS is {row.crps:.5f}, and its 90 % intervals "
+        f"held {100 * row.coverage_90:.0f} % of {row.n} actuals. Compare it: --models random-walk {row.model}"
+        for row in evidence.scores.itertuples()
+        if row.model in models
+    ]
 
 
 def _findings(settings: Settings, prices: pipeline.Prices, evidence: pipeline.Evidence, live: pd.DataFrame) -> Findings:
@@ -164,8 +234,13 @@ def _findings(settings: Settings, prices: pipeline.Prices, evidence: pipeline.Ev
 
 
 def _report_folder(settings: Settings, live: pd.DataFrame) -> Path:
+    """Named after source and newest origin; with a number where somebody keeps files of their own under that name."""
     newest = pd.Timestamp(live["origin"].max()).date().isoformat()
-    return settings.data / "reports" / f"{settings.prices.source}-{newest}"
+    place = settings.data / "reports" / f"{pipeline.source_label(settings)}-{newest}"
+    for folder in (place, *(place.with_name(f"{place.name}-{number}") for number in range(2, 100))):
+        with contextlib.suppress(SettingsError):
+            return ensure_replaceable(folder, OURS)
+    return place
 
 
 def _newest_report(settings: Settings) -> Path:

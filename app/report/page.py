@@ -87,7 +87,7 @@ def write_report(findings: Findings, folder: Path) -> Path:
     """
     page = _environment().get_template("report.html.j2").render(arrange(findings, Path(folder)))
     path = publish_text(Path(folder) / "report.html", page)
-    log.info("report: %s (%.1f MB)", path, path.stat().st_size / 1e6)
+    log.info("report: %.1f MB", path.stat().st_size / 1e6)
     return path
 
 

@@ -9,13 +9,42 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from app.atomic import publish_file, publish_text
+from app.atomic import publish_file, publish_text, replace_folder
 from app.errors import DamageError, SettingsError
 from app.evaluation.significance import Verdict, to_json
-from app.report.page import Findings
+from app.report.page import Findings, write_report
 
 TABLES = ("forecasts", "live", "prices", "issues")
 SHEETS = ("scores", "coverage", "calibration", "pit")
+
+
+EVIDENCE = ("scores", "calibration", "pit", "comparison", "superiority", "direction")
+"""What a back test writes beside its forecasts and verdicts."""
+
+OURS = frozenset(
+    [f"{name}.parquet" for name in TABLES]
+    + [f"{name}.csv" for name in {*SHEETS, *EVIDENCE, "curves"}]
+    + ["about.json", "verdict.json", "report.html", "inspection.html", "figures", "inspection"]
+)
+"""All that `run`, `backtest` and `inspect` write into a folder: what a later run there replaces."""
+
+
+def publish_findings(findings: Findings, folder: Path) -> Path:
+    """Write the findings and their page into `folder` as one: no reader sees half, no older figure stays.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        SettingsError: the folder holds what others made (`app.atomic.ensure_replaceable`).
+        StorageError: it cannot be written, or the disk is full.
+    """
+
+    def write(draft: Path) -> None:
+        save_findings(findings, draft)
+        write_report(findings, draft)
+
+    return replace_folder(folder, write, OURS) / "report.html"
 
 
 def save_findings(findings: Findings, folder: Path) -> None:

@@ -25,14 +25,14 @@ def gradient_by_lag(norms: pd.DataFrame) -> Figure:
     panels = list(dict.fromkeys(norms["panel"]))
     figure = Figure(figsize=(5.2 * len(panels), 4.0), layout="constrained")
     every = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False).ravel()
+    rows = max(-(-part["network"].nunique() // 2) for _, part in norms.groupby("panel"))
     for axes, panel in zip(every, panels, strict=True):
-        part = norms[norms["panel"] == panel]
-        _lines(axes, part)
-        heading(axes, panel[:1].upper() + panel[1:], legend_rows=-(-part["network"].nunique() // 2), columns=2)
+        _lines(axes, norms[norms["panel"] == panel])
+        heading(axes, panel[:1].upper() + panel[1:], legend_rows=rows, columns=2)
         axes.set_xlabel("lag: rows before the last")
     every[0].set_yscale("log")
     every[0].set_ylim(LOWEST, HIGHEST)
-    every[0].set_xlim(0, norms["lag"].max())
+    every[0].set_xlim(0, norms["lag"].max() + 1)
     every[0].yaxis.set_major_locator(LogLocator(numticks=7))
     every[0].set_ylabel("gradient of the loss by the input, over that at lag 0")
     return figure
@@ -40,7 +40,11 @@ def gradient_by_lag(norms: pd.DataFrame) -> Figure:
 
 def _lines(axes: Axes, part: pd.DataFrame) -> None:
     axes.axhline(1.0, color=INK, linewidth=0.8)
-    axes.axhspan(LOWEST, np.finfo("float32").eps, color=MUTED, alpha=0.08, linewidth=0)
+    resolution = np.finfo("float32").eps
+    axes.axhspan(LOWEST, resolution, color=MUTED, alpha=0.08, linewidth=0)
+    place = {"xy": (0.985, resolution), "xycoords": axes.get_yaxis_transform(), "ha": "right", "va": "top"}
+    note = "lost beside the newest row: below the resolution of a float"
+    axes.annotate(note, **place, xytext=(0, -4), textcoords="offset points", color=MUTED, fontsize=8)
     seen: dict[str, int] = {}
     for network, rows in part.groupby("network", sort=False):
         cell = str(network).split(",")[0]

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from app.forecasters.recipe import CELLS
-from benchmarks import learning, memory
+from benchmarks import gradients, learning, memory
 from benchmarks.gradients import norms_by_lag
 from benchmarks.learning import Trial, begin_again, learn, learner
 
@@ -104,3 +104,22 @@ def test_gradients_by_lag_of_a_linear_network_are_known():
     error = x.reshape(4, 6) @ weights
     np.testing.assert_allclose(norms_by_lag(model, x, y), 2 * np.abs(error) * [5.0, 2.0, 1.0], rtol=1e-5)
     np.testing.assert_array_equal(answer.get_weights()[0], weights.astype("float32"))
+
+
+def test_gradients_are_told_as_shares_of_the_newest_and_not_beyond_an_overflow():
+    told = gradients._typical(np.array([[1.0, 8.0, np.inf, 5.0], [4.0, 2.0, 1.0, 5.0]]))
+    np.testing.assert_allclose(told, [1.0, 2.0, np.nan, np.nan])
+
+
+def test_gradients_that_were_measured_are_drawn_and_not_measured_again(tmp_path, monkeypatch):
+    measured = []
+
+    def instant(lag, learnt_lag, cap):
+        measured.append((lag, learnt_lag, cap))
+        return pd.DataFrame({"panel": "before", "network": "lstm", "lag": [0, 1], "norm": [1.0, 0.5]})
+
+    monkeypatch.setattr(gradients, "measure", instant)
+    for _ in range(2):
+        assert gradients.draw(tmp_path, learnt_lag=20, cap=100, lag=2)["norm"].tolist() == [1.0, 0.5]
+    assert measured == [(2, 20, 100)]
+    assert (tmp_path / "memory.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,196 @@
+"""Every network on real prices in one table. Run: python -m benchmarks.networks --prices us_daily.parquet --out DIR
+
+The first 50 symbols by name with 3,000 sessions or more; trained to 2010, validated on 2011, scored on the origins of
+2012 and 2013; no later price is read. Every network with the default settings but what its name says, from three
+seeds, against gjr-garch on the same rows. Finished trainings are found in --out and are not made again; gjr-garch is
+fitted once. Targets a second are measured at the end, all networks taking turns, in processor time.
+"""
+
+import argparse
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import keras
+import numpy as np
+import pandas as pd
+
+from app.atomic import publish_file
+from app.dataset import make_windows
+from app.dataset.windows import Windows, WindowSpec
+from app.evaluation.backtest import split
+from app.evaluation.metrics import losses
+from app.forecasters import recurrent
+from app.forecasters.base import forecasts_table
+from app.forecasters.garch import Garch
+from app.forecasters.networks import PinballLoss, forecaster, trainer
+from app.forecasters.recipe import CELLS, Network
+from app.insight.memory import half_lives, rows_asked, sensitivities
+from app.insight.sample import spread
+from app.prices.quality import inspect, sound
+from app.prices.sources import Files
+from app.schema import LEVELS
+from benchmarks.results import Results, markdown
+
+STOP, LEARNT, TESTED = np.datetime64("2013-12-31"), np.datetime64("2011-12-31"), np.datetime64("2012-01-01")
+SESSIONS, VALIDATION = 3000, 252
+NETWORKS: Mapping[str, Network] = {
+    **{cell: Network(cell=cell) for cell in CELLS},
+    "lstm, 2 layers": Network(cell="lstm", layers=2),
+}
+"""What is compared, by the name it has in the table."""
+
+PARTS = ("judge", "speed")
+REMEMBERED, WINDOWS_ASKED = 250, 32
+ROUNDS, TIMED_UPDATES = 5, 10
+
+
+def dev_windows(path: Path, count: int) -> tuple[Windows, Windows, Windows]:
+    """Windows to train on, to validate on and to score, of the first `count` symbols with a long history."""
+    raw = Files(path).table(None, None, STOP)
+    sizes = raw.groupby("symbol", observed=True).size()
+    chosen = raw[raw["symbol"].isin(sizes.index[sizes >= SESSIONS][:count])].reset_index(drop=True)
+    windows = make_windows(sound(chosen, inspect(chosen)), WindowSpec())
+    return *split(windows.known_by(LEARNT), VALIDATION), windows.originating(TESTED, STOP + 1)
+
+
+def crps_by_symbol(windows: Windows, quantiles: np.ndarray) -> pd.Series:
+    """Mean CRPS by (symbol, horizon), of the forecasts whose actual is known."""
+    return losses(forecasts_table("model", windows, quantiles)).groupby(["symbol", "horizon"])["loss"].mean()
+
+
+def reference_scores(place: Path, train: Windows, validation: Windows, test: Windows) -> pd.Series:
+    """CRPS of gjr-garch by (symbol, horizon): from the file at `place`, or fitted now and kept there."""
+    if not place.exists():
+        fitted = Garch(asymmetric=True).fit(train, validation)
+        scores = crps_by_symbol(test, fitted.predict(test))
+        publish_file(place, lambda draft: scores.to_csv(draft))
+    return pd.read_csv(place).set_index(["symbol", "horizon"])["loss"]
+
+
+def judged(recipe: Network, parts: tuple[Windows, Windows, Windows], reference: pd.Series) -> dict[str, float]:
+    """Train once: parameters, processor seconds, mean over symbols of CRPS over the reference's, half-lives."""
+    train, validation, test = parts
+    began = time.process_time()
+    fitted = recipe.fit(train, validation)
+    found = {"parameters": fitted.models[0].count_params(), "train_cpu_s": time.process_time() - began}
+    found["epochs"] = len(fitted.curve)
+    ratios = (crps_by_symbol(test, fitted.predict(test)) / reference).groupby("horizon").mean()
+    found |= {f"crps_{horizon}": ratio for horizon, ratio in ratios.items()}
+    asked = spread(test, WINDOWS_ASKED)
+    rows = rows_asked(fitted.models, asked, REMEMBERED)
+    for life in half_lives(*sensitivities(fitted.models, asked, rows)).itertuples():
+        found[f"half_life_{life.part}_{life.horizon}"] = life.half_life
+    return {**found, "rows_asked": rows}
+
+
+def judge_all(options: argparse.Namespace, parts: tuple[Windows, Windows, Windows]) -> pd.DataFrame:
+    """Make every training that is missing; one row for each (network, seed)."""
+    reference = reference_scores(options.out / "gjr-garch.csv", *parts)
+    results = Results(options.out / "networks.csv", ["network", "seed"])
+    for seed in options.seeds:
+        for name in options.networks:
+            if results.find({"network": name, "seed": seed}) is not None:
+                continue
+            keras.backend.clear_session()
+            recipe = replace(NETWORKS[name], seed=seed, epochs=options.epochs)
+            row = judged(recipe, parts, reference)
+            results.add({"network": name, "seed": seed, "backend": keras.backend.backend(), **row})
+            told = ", ".join(f"{key} {value:.4g}" for key, value in row.items())
+            print(f"{name}, seed {seed}: {told}", flush=True)
+    return results.table()
+
+
+def speeds(names: Sequence[str], train: Windows) -> pd.DataFrame:
+    """Targets trained on per processor second; all networks take turns, compilation is left out.
+
+    Returns:
+        Columns network, targets_per_s (the median of the rounds), ratio (the median of the ratios to lstm
+        in the same round).
+    """
+    names = ["lstm", *(name for name in names if name != "lstm")]
+    work = {name: _updates(NETWORKS[name], train) for name in names}
+    rates: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(1 + ROUNDS):
+        for name, (model, ends, targets) in work.items():
+            began = time.process_time()
+            model.fit(ends, targets, batch_size=NETWORKS[name].batch, shuffle=False, verbose=0)
+            if number:
+                rates[name].append(np.isfinite(targets).sum() / (time.process_time() - began))
+    rows = []
+    for name, found in rates.items():
+        ratio = median(own / other for own, other in zip(found, rates["lstm"], strict=True))
+        rows.append((name, median(found), ratio))
+    return pd.DataFrame(rows, columns=["network", "targets_per_s", "ratio"])
+
+
+def _updates(recipe: Network, train: Windows) -> tuple[keras.Model, np.ndarray, np.ndarray]:
+    """A network as it is trained, and chunks for `TIMED_UPDATES` gradient steps."""
+    chunks = train.chunks(recipe.steps)
+    chosen = np.random.default_rng(0).permutation(len(chunks.ends))[: TIMED_UPDATES * recipe.batch]
+    features = train.panel.features
+    horizons = len(train.spec.horizons)
+    start = np.tile(np.linspace(-2, 2, len(LEVELS)), (horizons, 1))
+    shape = (train.spec.lookback, features.shape[1])
+    model = forecaster(recipe, shape, np.zeros(shape[1]), np.ones(shape[1]), start)
+    fitter = trainer(model, features, chunks.length, recipe.steps)
+    fitter.compile(optimizer=recurrent.optimizer(recipe, TIMED_UPDATES), loss=PinballLoss(), jit_compile="auto")
+    return fitter, chunks.ends[chosen, None], chunks.targets[chosen]
+
+
+def table(results: pd.DataFrame, speed: pd.DataFrame) -> str:
+    """One row a network: the mean over seeds, the seeds' own values after it."""
+    rates = speed.set_index("network")
+    rows = []
+    for name, runs in results.groupby("network", sort=False):
+        rate = rates.loc[name] if name in rates.index else None
+        rows.append(
+            [name, f"{runs['parameters'].iloc[0]:,}"]
+            + ([f"{rate['targets_per_s']:,.0f}", f"{rate['ratio']:.2f}"] if rate is not None else ["", ""])
+            + [_seeds(runs[f"crps_{horizon}"], ".4f") for horizon in (1, 5, 20)]
+            + [_seeds(runs[f"half_life_{part}"], ".1f") for part in ("width_1", "width_20", "median_1")]
+        )
+    header = ["network", "parameters", "targets a second", "over lstm's", *(f"CRPS, h = {h}" for h in (1, 5, 20))]
+    return markdown([*header, *(f"half-life, {part}" for part in ("width 1", "width 20", "median 1"))], rows)
+
+
+def _seeds(values: pd.Series, form: str) -> str:
+    return f"{values.mean():{form}} ({', '.join(format(value, form) for value in values)})"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train, score and time every network asked for, and print the table."""
+    options = _options(arguments)
+    logging.basicConfig(level=logging.WARNING)
+    parts = dev_windows(options.prices, options.symbols)
+    print(f"{len(parts[0].panel.symbols)} symbols, windows {[len(part) for part in parts]}", flush=True)
+    if "judge" in options.parts:
+        judge_all(options, parts)
+    if "speed" in options.parts:
+        speed = speeds(options.networks, parts[0])
+        publish_file(options.out / "speed.csv", lambda draft: speed.to_csv(draft, index=False))
+    if all((options.out / name).exists() for name in ("networks.csv", "speed.csv")):
+        print(table(pd.read_csv(options.out / "networks.csv"), pd.read_csv(options.out / "speed.csv")))
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--prices", type=Path, required=True, help="file or folder of daily prices that reach to 2013")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what is measured")
+    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--symbols", type=int, default=50, help="the first so many by name")
+    parser.add_argument("--epochs", type=int, default=Network().epochs, help="at most so many for each training")
+    parser.add_argument("--quick", action="store_true", help="two networks, five symbols, one seed, one epoch")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        vars(options).update(networks=["lstm", "gru"], seeds=[0], symbols=5, epochs=1)
+    return options
+
+
+if __name__ == "__main__":
+    main()

@@ -10,6 +10,9 @@ from app.prices.database import Connection
 
 log = logging.getLogger(__name__)
 
+SLACK = dt.timedelta(minutes=1)
+"""Several fetches of one update bear its moment: by so little a clock need not have been set back."""
+
 
 def written(moment: dt.date | dt.datetime | str) -> str:
     """A moment as the ledger writes it; naive means UTC, a bare day is its last microsecond.
@@ -41,5 +44,7 @@ def next_moment(connection: Connection, source: str, now: dt.datetime | None = N
     newest = connection.execute("SELECT max(fetched_at) FROM fetch WHERE source = ?", (source,)).fetchone()[0]
     if newest is None or newest < present:
         return present
-    log.warning("the newest fetch of %s is from %s, which the clock has not reached yet", source, newest)
-    return written(dt.datetime.fromisoformat(newest) + dt.timedelta(microseconds=1))
+    last = dt.datetime.fromisoformat(newest)
+    if last - dt.datetime.fromisoformat(present) > SLACK:
+        log.warning("the newest fetch of %s is from %s, which the clock has not reached yet", source, newest)
+    return written(last + dt.timedelta(microseconds=1))

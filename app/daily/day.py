@@ -1,7 +1,7 @@
 """One start of the daily run: find out what is due, do it once, and never make things worse.
 
-Sweep, find what is due, skip what was missed, fetch, fill in what came true, train and compare, forecast,
-settle, write the page. Killed anywhere, the next start finds the same things due and carries on.
+Sweep, find what is due, fetch, fill in what came true, skip what was missed, train and compare, forecast,
+write the page, settle. Killed anywhere, the next start finds the same things due and carries on.
 """
 
 import dataclasses
@@ -94,12 +94,12 @@ def _do(settings: Settings, tools: Tools, journal: Journal, day: Day) -> None:
     day.run = journal.begin(f"{platform.node()} {os.getpid()}", "daily", platform.python_version())
     start = Start(settings, journal, tools, found, day.run, clock)
     day.result["did"] = "something"
+    start = _prices(start, day)
     missed = steps.skip_missed(start)
     if missed:
         day.say(
             f"{len(missed)} session(s) were missed and are skipped, {missed[0]} to {missed[-1]}", skipped=list(missed)
         )
-    start = _prices(start, day)
     origins, held = journal.newest_origins(), start.due.held
     newer = any(held[symbol] is not None and str(held[symbol]) > origins.get(symbol, "") for symbol in found.behind)
     if newer:
@@ -126,21 +126,22 @@ def _prices(start: Start, day: Day) -> Start:
 def _models(start: Start, day: Day) -> None:
     """Train and compare, then forecast with whoever is champion."""
     try:
-        decision = steps.train(start)
+        training = steps.train(start)
     except AppError as error:
         start.note(steps.TRAIN, "failed", str(error))
         if error.exit_code not in (4, 6):
             raise
         day.failures.append(error)
-        decision = None
-    if decision:
+        training = None
+    if training:
+        decision = training.decision
         verb = "promoted" if decision.promote else "kept the champion"
         day.say(
             f"{verb}: {decision.reason}", promoted=decision.promote, p_value=decision.p_value, reason=decision.reason
         )
         if decision.promote:
             day.happened("promotion", f"daily {day.session}: {decision.reason}")
-    live = steps.forecast(start)
+    live = steps.forecast(start, training)
     champion = start.journal.champion()
     name = champion.version if champion else "the baselines alone: there is no champion yet"
     facts = {"champion": champion.version if champion else None, "rows": len(live)}

@@ -23,7 +23,7 @@ from app.dataset import WARM_UP, make_windows
 from app.dataset.windows import WindowSpec
 from app.errors import AppError, DamageError, DataError, SourceError
 from app.evaluation.gate import Decision, Rules, decide
-from app.journal import DONE, SKIPPED, Journal
+from app.journal import DONE, SESSION, SKIPPED, Journal
 from app.prices.calendar import calendar_for, sessions
 from app.prices.outcomes import Updated, raise_failures
 from app.prices.sources import Source
@@ -90,10 +90,14 @@ def scratch(settings: Settings) -> Path:
 
 
 def skip_missed(start: Start) -> tuple[str, ...]:
-    """Settle the sessions that nobody forecast: their newest price is not the newest any more."""
+    """Settle the sessions that nobody forecast and that a later price has overtaken.
+
+    The price is the proof that they are over: a clock that is wrong skips nothing.
+    """
+    newest = max((str(day) for day in start.due.held.values() if day is not None), default="")
     reasons = {}
-    for session in start.due.missed:
-        tried = [note.detail for note in start.journal.notes(session, "session")]
+    for session in (session for session in start.due.missed if session < newest):
+        tried = [note.detail for note in start.journal.notes(session, SESSION)]
         reasons[session] = (SKIPPED, tried[-1] if tried else "no run was started between its close and the next")
     if reasons:
         start.journal.note_all(start.run, reasons)
@@ -171,7 +175,15 @@ def training_due(start: Start) -> bool:
     return len(since) >= start.settings.daily.every
 
 
-def train(start: Start) -> Decision | None:
+@dataclass(frozen=True)
+class Training:
+    """A challenger judged: the gate's decision, and the folder with what each candidate says of the newest session."""
+
+    decision: Decision
+    folder: Path
+
+
+def train(start: Start) -> Training | None:
     """Train a challenger, compare it, and promote it or keep the champion; None when it is not the day.
 
     Raises:
@@ -180,31 +192,45 @@ def train(start: Start) -> Decision | None:
     if not training_due(start):
         return None
     folder = start.do("train", made=_made_already(start))
-    made = json.loads((folder / MADE).read_text(encoding="utf-8"))
+    made = _made(folder)
     decision = _decision(start, made, folder)
     detail = json.dumps({"challenger": made["version"], "champion": made["champion"], **dataclasses.asdict(decision)})
     champion = start.journal.champion()
     if decision.promote and (champion is None or champion.version != made["version"]):
         start.journal.crown(made["version"], decision.reason, decision.p_value, detail)
     start.note(TRAIN, DONE, detail)
-    log.info("%s: %s", "promoted" if decision.promote else "kept", decision.reason)
-    return decision
+    return Training(decision, folder)
 
 
-def forecast(start: Start) -> pd.DataFrame:
+def forecast(start: Start, training: Training | None) -> pd.DataFrame:
     """Forecast the newest session, and put it on record; without a champion, by the baselines alone.
+
+    Args:
+        training: what was trained in this start, so that its champion need not be loaded again.
 
     Raises:
         DamageError: there are champions, and none of them can be loaded.
     """
-    folder = start.do("forecast")
-    made = json.loads((folder / MADE).read_text(encoding="utf-8"))
-    live = pd.read_parquet(folder / LIVE)
-    for name in ("origin", "date"):
-        live[name] = live[name].astype("datetime64[ns]")
-    added = start.journal.publish(start.run, live, made["versions"], start.due.now.to_pydatetime(warn=False))
-    start.note(FORECAST, DONE, json.dumps({"rows": added, **made}))
+    champion = start.journal.champion()
+    folder = training.folder if training else None
+    if folder is None or (champion.version if champion else None) not in (None, *_made(folder)["served"]):
+        folder = start.do("forecast")
+    made = _made(folder)
+    own = champion is not None and champion.version in made["served"]
+    serving = {one: name for one, name in made["served"].items() if champion and (not own or one == champion.version)}
+    versions = {**made["fitted"], **{name: one for one, name in serving.items()}}
+    live = _renamed(folder, {**{name: name for name in made["fitted"] if name not in serving.values()}, **serving})
+    added = start.journal.publish(start.run, live, versions, start.due.now.to_pydatetime(warn=False))
+    start.note(FORECAST, DONE, json.dumps({"rows": added, "versions": versions, "refused": made["refused"]}))
     return live
+
+
+def _renamed(folder: Path, names: dict[str, str]) -> pd.DataFrame:
+    """Of the forecasts a job left those named, each under the name it is published by."""
+    live = pd.read_parquet(folder / LIVE)
+    live = live[live["model"].isin(list(names))].reset_index(drop=True)
+    dates = dict.fromkeys(("origin", "date"), "datetime64[ns]")
+    return live.assign(model=live["model"].map(names)).astype({"model": "str", **dates})
 
 
 def leave_out(start: Start, after: Due) -> tuple[str, ...]:
@@ -213,6 +239,11 @@ def leave_out(start: Start, after: Due) -> tuple[str, ...]:
     for symbol in out:
         start.note(LEFT_OUT, SKIPPED, f"{symbol}: its newest row is unsound, or its history too short")
     return tuple(out)
+
+
+def _made(folder: Path) -> dict[str, Any]:
+    """What a job says of its work."""
+    return json.loads((folder / MADE).read_text(encoding="utf-8"))
 
 
 def _decision(start: Start, made: dict[str, Any], folder: Path) -> Decision:

@@ -1,8 +1,8 @@
 """The two jobs that need a model's library, for a process of their own: `python -m app.daily.work FOLDER`.
 
-`train` makes a challenger and has it, the champion and the random walk forecast the sessions held out,
-each under the id of its version; `forecast` has the champion and the baselines forecast the newest
-session. A job reads FOLDER/job.json and leaves its tables and `made.json` in FOLDER.
+`train` makes a challenger, and has it, the champion and the random walk forecast the sessions held out;
+`forecast` only has the champion and the baselines forecast the newest session, which `train` does, too. In
+the tables a version stands under its id. A job reads FOLDER/job.json and leaves its tables and `made.json` in FOLDER.
 """
 
 import dataclasses
@@ -81,7 +81,7 @@ def do(values: Mapping[str, Any], folder: Path) -> None:
 
 
 def train(job: Job, settings: Settings, folder: Path) -> dict[str, Any]:
-    """Make the challenger, or take the one made already, and forecast the held-out sessions with all that compete."""
+    """Make the challenger, or take the one made already; have all that compete forecast what was held out, and now."""
     data = _Data(settings)
     windows, champion = data.windows(settings.window), _champion(job, settings)
     known = windows.known_by(windows.origin.max())
@@ -94,31 +94,39 @@ def train(job: Job, settings: Settings, folder: Path) -> dict[str, Any]:
         candidates = [registry.Served(version, registry.load(version)), *([champion] if champion else [])]
     except DamageError as error:
         log.warning("%s", error)
-        return {**made, "reproduces": False}
+        return {**made, "reproduces": False, **_live(job, settings, data, [champion] if champion else [], folder)}
     begin = max([begin, *(np.datetime64(one.version.card["trained_to"], "D") for one in candidates)])
     naive = known.originating(begin, windows.origin.max() + 1)
-    tables = [data.said(one, begin) for one in candidates]
+    tables = [data.held_out(one, begin) for one in candidates]
     tables.append(forecasts_table(RANDOM_WALK, naive, settings.random_walk.fit(naive, naive).predict(naive)))
     pd.concat(tables, ignore_index=True).to_parquet(folder / HELD_OUT, index=False)
-    return made
+    return {**made, **_live(job, settings, data, candidates, folder)}
 
 
 def forecast(job: Job, settings: Settings, folder: Path) -> dict[str, Any]:
     """The newest forecast of every symbol by the champion, where there is one, and by the baselines."""
-    served = registry.first_sound([settings.versions / one for one in job.champions]) if job.champions else None
-    windows = _Data(settings).windows(pipeline.version_spec(served.version) if served else settings.window)
+    serving = [registry.first_sound([settings.versions / one for one in job.champions])] if job.champions else []
+    return _live(job, settings, _Data(settings), serving, folder)
+
+
+def _live(
+    job: Job, settings: Settings, data: "_Data", candidates: list[registry.Served], folder: Path
+) -> dict[str, Any]:
+    """The newest forecasts of some versions, each under its id, and of the baselines, under their names."""
+    tables = [data.newest(one) for one in candidates]
+    served = {one.version.id: one.version.card["model"] for one in candidates}
+    windows = data.windows(pipeline.version_spec(candidates[-1].version) if candidates else settings.window)
     newest, known = windows.newest(), windows.known_by(windows.origin.max())
-    tables, versions = [], {}
-    if served:
-        name = served.version.card["model"]
-        tables, versions = [forecasts_table(name, newest, served.fitted.predict(newest))], {name: served.version.id}
-    for baseline in (one for one in settings.daily.baselines if one not in versions):
+    for baseline in settings.daily.baselines:
         fitted = _recipe(settings, baseline).fit(*walk.split(known, settings.backtest.validation))
         tables.append(forecasts_table(baseline, newest, fitted.predict(newest)))
-        versions[baseline] = f"fitted {job.session}"
-    live = check_forecasts(pd.concat(tables, ignore_index=True))
-    live.to_parquet(folder / LIVE, index=False)
-    return {"versions": versions, "refused": list(served.refused) if served else []}
+    check_forecasts(pd.concat(tables, ignore_index=True)).to_parquet(folder / LIVE, index=False)
+    refused = [reason for one in candidates for reason in one.refused]
+    return {
+        "served": served,
+        "fitted": dict.fromkeys(settings.daily.baselines, f"fitted {job.session}"),
+        "refused": refused,
+    }
 
 
 class _Data:
@@ -134,11 +142,17 @@ class _Data:
             self._made[spec] = make_windows(self._prices, spec, self._settings.prices.calendar or None)
         return self._made[spec]
 
-    def said(self, served: registry.Served, begin: np.datetime64) -> pd.DataFrame:
+    def held_out(self, served: registry.Served, begin: np.datetime64) -> pd.DataFrame:
         """The forecasts of a version from the origins from `begin` on whose targets are known."""
         windows = self.windows(pipeline.version_spec(served.version))
-        held = windows.known_by(windows.origin.max()).originating(begin, windows.origin.max() + 1)
-        return forecasts_table(served.version.id, held, served.fitted.predict(held))
+        return self._said(served, windows.known_by(windows.origin.max()).originating(begin, windows.origin.max() + 1))
+
+    def newest(self, served: registry.Served) -> pd.DataFrame:
+        """The newest forecast of each symbol by a version."""
+        return self._said(served, self.windows(pipeline.version_spec(served.version)).newest())
+
+    def _said(self, served: registry.Served, windows: Windows) -> pd.DataFrame:
+        return forecasts_table(served.version.id, windows, served.fitted.predict(windows))
 
 
 def _recipe(settings: Settings, name: str) -> Recipe:

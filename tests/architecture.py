@@ -36,6 +36,8 @@ KERAS_HOMES = (
     "forecasters/cells.py",
     "forecasters/layers.py",
     "forecasters/bodies.py",
+    "forecasters/decoder.py",
+    "forecasters/gradients.py",
     "forecasters/networks.py",
     "forecasters/recurrent.py",
     "insight",

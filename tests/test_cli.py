@@ -87,6 +87,16 @@ def test_commands_that_do_not_train_leave_tensorflow_alone(home, file):
         (["reproduce", "acl18", "--seeds", "1000"], 2, "reproduce.seeds must be 0 to 100, got 1000"),
         (["backtest", "--models", "ltsm"], 2, "no 'ltsm'; did you mean 'lstm'?"),
         (["backtest", "--set", "network.epoch=3"], 2, "unknown setting network.epoch; did you mean 'epochs'?"),
+        (["backtest", "--set", "network.units=0"], 2, "network.units must be 1 to 4096, got 0"),
+        (["backtest", "--models", "clockwork-rnn", "--set", "network.units=18"], 2, "must be a multiple of 4"),
+        (["backtest", "--set", "network.shape=many"], 2, "network.shape must be one of"),
+        (
+            ["backtest", "--models", "lstm", "mlp", "--set", "network.shape=many-to-many"],
+            2,
+            "network.shape 'many-to-many' has no meaning for 'mlp': it has no recurrence to unroll over the horizons",
+        ),
+        (["train", "--set", "network.cell=gru"], 2, "the model's name says it: --models lstm gru"),
+        (["backtest", "--set", "garch.asymmetric=true"], 2, "the model's name says it: --models garch gjr-garch"),
         (["backtest", "--set", "epochs"], 2, "--set takes KEY=VALUE such as network.epochs=3, got 'epochs'"),
         (["backtest", "--lookback", "0"], 2, "window.lookback must be 1 to 2000 sessions, got 0"),
         (["backtest", "--horizons", "5", "1"], 2, "window.horizons must rise"),
@@ -392,4 +402,4 @@ def test_doctor_says_where_data_live_and_what_runs(home, capsys):
     assert facts["home"] == str(home)
     assert facts["versions"]["keras"].startswith("3.")
     assert facts["backend"] in ("tensorflow", "jax")
-    assert facts["cudnn"]
+    assert "gru yes" in facts["cudnn"]

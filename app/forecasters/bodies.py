@@ -1,11 +1,34 @@
 """The layers between the standardised rows and the quantiles, by the name of the cell."""
 
+from dataclasses import replace
+
 import keras
 
 from app.forecasters.cells import ClockworkRNNCell, DepthGatedLSTMCell, PeepholeLSTMCell
+from app.forecasters.decoder import Decoder
 from app.forecasters.layers import AttentionPooling, CausalBlock, Framed, Hidden, Positions, Truncated
 
 KERAS_LAYERS = {"simple-rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
+
+
+DECODES = {"clockwork-rnn": "simple-rnn", "bidirectional-lstm": "lstm", "attention-lstm": "lstm"}
+"""Cell that decodes for a network whose own says how rows are read: clocks count them, attention weighs them, one
+half reads them backwards. Every other network decodes with its own."""
+
+
+def around_last(network, lookback: int, horizons: int) -> tuple[list[keras.layers.Layer], list[keras.layers.Layer]]:
+    """The layers before the last row is taken, and those after it: what makes the shape of a network.
+
+    Args:
+        network: an `app.forecasters.recipe.Network`.
+        lookback: rows a forecast is made from.
+        horizons: how many are forecast.
+    """
+    if network.shape == "one-to-one":
+        return [], [Framed(_single_row(network), 1, name="framed")]
+    encoder = [] if network.shape == "one-to-many" else body(network, lookback)
+    decoder = [] if network.shape == "many-to-one" else [_decoder(network, horizons)]
+    return encoder, decoder
 
 
 def body(network, lookback: int) -> list[keras.layers.Layer]:
@@ -31,21 +54,32 @@ def body(network, lookback: int) -> list[keras.layers.Layer]:
     return _stack(network, lookback)
 
 
+def _decoder(network, horizons: int) -> Decoder:
+    """As deep as the encoder, with its own weights."""
+    own = replace(network, cell=DECODES.get(network.cell, network.cell), truncation=0, stateful=False)
+    return Decoder(body(own, horizons), horizons, name="decoder")
+
+
+def _single_row(network) -> keras.Sequential:
+    """What a network makes of one row: its cell from the empty state, or the feed-forward network."""
+    if network.cell == "mlp":
+        return _feed_forward(network)
+    return keras.Sequential([*body(network, 1), keras.layers.Flatten(name="only_row")], name="single_row")
+
+
 def _stack(network, lookback: int) -> list[keras.layers.Layer]:
     """Recurrent layers, each followed by dropout when there is any."""
     layers = []
     for number in range(network.depth):
         layer = _recurrent(network, lookback, number)
-        layers.append(
-            Truncated(layer, network.truncation, name=f"truncated_{number + 1}") if network.truncation else layer
-        )
+        layers.append(Truncated(layer, network.segment, name=f"truncated_{number + 1}") if network.segment else layer)
         if network.dropout:
             layers.append(keras.layers.Dropout(network.dropout, seed=network.seed + number))
     return layers
 
 
 def _recurrent(network, lookback: int, number: int) -> keras.layers.Layer:
-    options = {"return_sequences": True, "return_state": network.truncation > 0, "name": f"recurrent_{number + 1}"}
+    options = {"return_sequences": True, "return_state": network.segment > 0, "name": f"recurrent_{number + 1}"}
     start = {"units": network.units, "recurrent_initializer": network.recurrent_initializer}
     if network.cell == "clockwork-rnn":
         cell = ClockworkRNNCell(**start, periods=network.periods, start=lookback - 1, name="cell")

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from app.errors import SettingsError
-from app.forecasters.bodies import body
+from app.forecasters.bodies import around_last
 from app.schema import LEVELS
 
 
@@ -19,13 +19,14 @@ class QuantileHead(keras.layers.Layer):
         lower quantiles = m - cumulative sum of softplus(z), from the median down
 
     W starts at zero and b so that the outputs are `start`: training begins with the unconditional
-    quantiles, and what the network adds to them is what it has learnt.
+    quantiles, and what the network adds to them is what it has learnt. Where h is given for each horizon
+    (a decoder's answer), all horizons share one W and keep their own b.
 
     Args:
         start: (horizons, levels) rising quantiles, in the unit of the targets.
 
     Call arguments:
-        inputs: (batch, steps, units).
+        inputs: (batch, steps, units) or (batch, steps, horizons, units).
 
     Returns:
         (batch, steps, horizons, levels).
@@ -45,13 +46,15 @@ class QuantileHead(keras.layers.Layer):
         gaps = np.diff(self.start, axis=1)
         unsoftened = np.log(np.expm1(np.maximum(gaps, 1e-4)))
         bias = np.insert(unsoftened, self.middle, self.start[:, self.middle], axis=1)
-        self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], outputs), initializer="zeros")
+        columns = outputs if len(input_shape) == 3 else self.start.shape[1]
+        self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], columns), initializer="zeros")
         self.bias = self.add_weight(
             name="bias", shape=(outputs,), initializer=lambda shape, dtype=None: ops.cast(bias.reshape(shape), dtype)
         )
 
     def call(self, inputs):
-        z = ops.matmul(inputs, self.kernel) + self.bias
+        bias = self.bias if len(inputs.shape) == 3 else ops.reshape(self.bias, self.start.shape)
+        z = ops.matmul(inputs, self.kernel) + bias
         z = ops.reshape(z, (-1, inputs.shape[1] or ops.shape(inputs)[1], *self.start.shape))
         median = z[..., self.middle : self.middle + 1]
         up = ops.cumsum(ops.softplus(z[..., self.middle + 1 :]), axis=-1)
@@ -131,7 +134,7 @@ class Gather(keras.layers.Layer):
 def forecaster(
     network, inputs: tuple[int, int], mean: np.ndarray, variance: np.ndarray, start: np.ndarray
 ) -> keras.Model:
-    """The many-to-one network that is saved and forecasts.
+    """The network that is saved and forecasts from one window.
 
     Args:
         network: an `app.forecasters.recipe.Network`.
@@ -144,10 +147,10 @@ def forecaster(
     """
     rows = keras.Input(inputs, name="features")
     state = keras.layers.Normalization(mean=mean, variance=variance, name="standardise")(rows)
-    for layer in body(network, inputs[0]):
+    before, after = around_last(network, inputs[0], len(start))
+    for layer in (*before, LastSteps(1, name="last"), *after):
         state = layer(state)
-    last = LastSteps(1, name="last")(state)
-    quantiles = QuantileHead(start, name="quantiles")(last)
+    quantiles = QuantileHead(start, name="quantiles")(state)
     return keras.Model(
         rows, keras.layers.Reshape(np.shape(start), name="forecast")(quantiles), name=network.cell.replace("-", "_")
     )
@@ -166,9 +169,6 @@ def trainer(model: keras.Model, panel: np.ndarray, length: int, steps: int) -> k
     """
     ends = keras.Input((1,), dtype="int32", name="ends")
     state = Gather(length, panel, name="gather")(ends)
-    for layer in model.layers[1:]:
-        if layer.name == "last":
-            break
-        state = layer(state)
-    state = LastSteps(steps)(state)
-    return keras.Model(ends, model.get_layer("quantiles")(state), name="trainer")
+    for layer in model.layers[1:-1]:
+        state = LastSteps(steps)(state) if layer.name == "last" else layer(state)
+    return keras.Model(ends, state, name="trainer")

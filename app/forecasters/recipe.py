@@ -21,6 +21,26 @@ ON_CUDNN = ("lstm", "gru", "bidirectional-lstm", "attention-lstm")
 OF_KERAS = ("simple-rnn", *ON_CUDNN)
 """Made of Keras's own recurrent layers."""
 
+SHAPES = ("many-to-one", "many-to-many", "one-to-many", "one-to-one")
+"""How many rows are read, and whether a second network unrolls over the horizons: docs/methods.md."""
+
+SINGLE_ROW = ("one-to-many", "one-to-one")
+"""Shapes that see the last row only."""
+
+DECODED = ("many-to-many", "one-to-many")
+"""Shapes with a decoder over the horizons."""
+
+OVER_ROWS = {
+    "clockwork-rnn": "its clocks count rows, and with one row it is a simple-rnn",
+    "bidirectional-lstm": "one row reads the same both ways, and it is an lstm",
+    "attention-lstm": "all attention goes to the only row, and it is an lstm",
+    "transformer": "all attention goes to the only row",
+}
+"""Networks that are nothing of their own with a single row, and why."""
+
+CARRIED = 8
+"""Chunks in a row over which `stateful` hands the state on."""
+
 SCHEDULES = ("cosine", "constant")
 INITIALISERS = ("orthogonal", "glorot_uniform", "random_normal")
 
@@ -37,10 +57,11 @@ RANGES = {
 class Network:
     """Recipe of a network; docs/methods.md explains each choice.
 
-    cell, units, layers, dropout, recurrent_dropout: the network. forget_bias: LSTM forget gates
+    cell, units, layers, dropout, recurrent_dropout: the network. shape: one of `SHAPES`. forget_bias: LSTM forget gates
     start open (Gers et al. 2000; Jozefowicz et al. 2015). recurrent_initializer: of the weights from
     state to state. periods: of the modules of a clockwork-rnn, in sessions. heads: of a transformer's
-    attention. truncation: gradients flow back over so many sessions; 0 for all. steps: supervised rows a
+    attention. truncation: gradients flow back over so many sessions; 0 for all. stateful: in training the
+    state goes on from chunk to chunk. steps: supervised rows a
     chunk; 1 is the textbook many-to-one. epochs, updates: at most so many passes, of at most so many
     gradient steps. batch: chunks a gradient step. schedule: learning_rate falls to zero along a
     cosine, or stays. clipnorm bounds the norm of each weight's gradient (Pascanu et al. 2013),
@@ -50,6 +71,7 @@ class Network:
     """
 
     cell: str = "lstm"
+    shape: str = "many-to-one"
     units: int = 16
     layers: int = 1
     dropout: float = 0.0
@@ -59,6 +81,7 @@ class Network:
     periods: tuple[int, ...] = (1, 2, 4, 8)
     heads: int = 2
     truncation: int = 0
+    stateful: bool = False
     steps: int = 32
     epochs: int = 10
     updates: int = 500
@@ -77,7 +100,7 @@ class Network:
 
     def __post_init__(self) -> None:
         for name, allowed in (
-            ("cell", CELLS), ("schedule", SCHEDULES), ("recurrent_initializer", INITIALISERS)
+            ("cell", CELLS), ("shape", SHAPES), ("schedule", SCHEDULES), ("recurrent_initializer", INITIALISERS)
         ):  # fmt: skip
             if getattr(self, name) not in allowed:
                 raise SettingsError(f"network.{name} must be one of {sorted(allowed)}, got {getattr(self, name)!r}.")
@@ -90,6 +113,11 @@ class Network:
     def depth(self) -> int:
         """Recurrent layers: `layers`, but two at least where the second is what makes the network."""
         return max(2, self.layers) if self.cell == "depth-gated-lstm" else self.layers
+
+    @property
+    def segment(self) -> int:
+        """Rows over which a gradient flows back in training; 0 for all."""
+        return self.truncation or (self.steps if self.stateful else 0)
 
     def fit(self, train: Windows, validation: Windows):
         """Train one network for each member; returns an `app.forecasters.recurrent.FittedNetwork`.
@@ -139,8 +167,29 @@ def _complaints(network: Network) -> Iterator[str]:
             f"network.recurrent_dropout must be 0 with network.cell {cell!r}, got {network.recurrent_dropout}. "
             f"Use network.dropout, or one of {sorted(OF_KERAS)}."
         )
-    if network.truncation and cell == "bidirectional-lstm":
-        yield (
-            f"network.truncation must be 0 with network.cell {cell!r}, whose backward pass begins anew in every "
-            f"window, got {network.truncation}."
-        )
+    for name, off in (("truncation", "0"), ("stateful", "false")):
+        value = getattr(network, name)
+        if value and cell == "bidirectional-lstm":
+            yield (
+                f"network.{name} must be {off} with network.cell {cell!r}, whose backward pass begins anew in every "
+                f"window, got {value}."
+            )
+        if value and network.shape in SINGLE_ROW:
+            yield f"network.{name} must be {off} with network.shape {network.shape!r}, which has no past, got {value}."
+    reason = _without_meaning(cell, network.shape)
+    if reason:
+        yield f"network.shape {network.shape!r} has no meaning for {cell!r}: {reason}. Its shapes: {shapes_of(cell)}."
+
+
+def shapes_of(cell: str) -> list[str]:
+    """The shapes a network can have."""
+    return [shape for shape in SHAPES if _without_meaning(cell, shape) is None]
+
+
+def _without_meaning(cell: str, shape: str) -> str | None:
+    """Why a network cannot have a shape, or None."""
+    if shape in SINGLE_ROW and cell in OVER_ROWS:
+        return OVER_ROWS[cell]
+    if shape in DECODED and cell in WITHOUT_RECURRENCE:
+        return "it has no recurrence to unroll over the horizons"
+    return None

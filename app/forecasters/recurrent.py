@@ -12,7 +12,8 @@ import pandas as pd
 from app.dataset.windows import Chunks, Windows
 from app.errors import TrainingError
 from app.forecasters import networks
-from app.forecasters.recipe import Network, cudnn_path
+from app.forecasters.gradients import GradientWatch
+from app.forecasters.recipe import CARRIED, WITHOUT_RECURRENCE, Network, cudnn_path
 from app.schema import LEVELS
 
 log = logging.getLogger(__name__)
@@ -23,19 +24,20 @@ BATCH = 2048
 
 @dataclass(frozen=True, eq=False)
 class FittedNetwork:
-    """Trained members, and the curve of their training (columns epoch, loss, validation_loss, kept, member)."""
+    """Trained members, and the curve of their training (columns epoch, loss, validation_loss, gradient_norm,
+    gradient_ratio, gradient_reach, kept, member; `app.forecasters.gradients` says what the three are)."""
 
     recipe: Network
     models: tuple[keras.Model, ...]
     curve: pd.DataFrame = field(repr=False)
 
     def predict(self, windows: Windows) -> np.ndarray:
-        """(n, horizons, levels) quantiles: the mean over members, in log returns."""
+        """(n, horizons, levels) quantiles of the target: the mean over members."""
         parts = [np.zeros((0, len(windows.spec.horizons), len(LEVELS)))]
         for batch in windows.batches(BATCH):
             inputs = _padded(batch.gather())
             scaled = np.mean([np.asarray(model.predict_on_batch(inputs), "float64") for model in self.models], axis=0)
-            parts.append(scaled[: len(batch)] * batch.scale[..., None])
+            parts.append(batch.restored(scaled[: len(batch)]))
         return np.concatenate(parts)
 
     def save(self, folder: Path) -> None:
@@ -54,50 +56,63 @@ class FittedNetwork:
         return cls(recipe, models, pd.read_csv(Path(folder) / "curve.csv"))
 
 
-def train_network(recipe: Network, train: Windows, validation: Windows) -> FittedNetwork:
-    """Train one network for each member, each from its own seed.
+def train_network(
+    recipe: Network, train: Windows, validation: Windows, start: FittedNetwork | None = None
+) -> FittedNetwork:
+    """Train one network for each member, each from its own seed, or on from the members of `start`.
+
+    Args:
+        start: a network of the same architecture, whose weights are the first ones; it stays as it is.
 
     Raises:
         TrainingError: there is nothing to learn from, or no epoch gave a finite validation loss.
     """
     _announce(recipe)
     recipes = [replace(recipe, seed=recipe.seed + 1000 * number) for number in range(recipe.members)]
-    members = [_train(member, train, validation) for member in recipes]
+    begun = start.models if start else (None,) * recipe.members
+    members = [_train(member, train, validation, one) for member, one in zip(recipes, begun, strict=True)]
     curves = [curve.assign(member=number) for number, (_, curve) in enumerate(members, start=1)]
     return FittedNetwork(recipe, tuple(model for model, _ in members), pd.concat(curves, ignore_index=True))
 
 
-def _train(recipe: Network, train: Windows, validation: Windows) -> tuple[keras.Model, pd.DataFrame]:
-    """One member, with the weights of its best epoch."""
+def _train(
+    recipe: Network, train: Windows, validation: Windows, start: keras.Model | None = None
+) -> tuple[keras.Model, pd.DataFrame]:
+    """One member, with the weights of its best epoch; it begins with those of `start`, if given."""
     keras.utils.set_random_seed(recipe.seed)
-    learnt, checked = _chunks(recipe, train), _chunks(recipe, validation)
+    carried = CARRIED if recipe.stateful else 1
+    learnt, checked = _chunks(recipe.steps * carried, train), _chunks(recipe.steps, validation)
     model = _untrained(recipe, train, learnt.targets)
+    if start is not None:
+        model.set_weights(start.get_weights())
     fitter = networks.trainer(model, train.panel.features, learnt.length, learnt.targets.shape[1])
-    updates = max(1, min(recipe.updates, len(learnt.ends) // recipe.batch))
+    batch = max(1, recipe.batch // carried)
+    updates = max(1, min(recipe.updates, len(learnt.ends) // batch))
     fitter.compile(optimizer=optimizer(recipe, updates), loss=networks.PinballLoss(), jit_compile=False)
-    order = np.random.default_rng(recipe.seed)
-    best = BestEpoch(recipe.patience, recipe.slack)
-    rows = []
+    order, watch = np.random.default_rng(recipe.seed), GradientWatch(recipe, model, learnt)
+    best, rows = BestEpoch(recipe.patience, recipe.slack), []
     for epoch in range(1, recipe.epochs + 1):
-        drawn = order.permutation(len(learnt.ends))[: updates * recipe.batch]
+        drawn = order.permutation(len(learnt.ends))[: updates * batch]
         loss = fitter.fit(
-            learnt.ends[drawn, None], learnt.targets[drawn], batch_size=recipe.batch, epochs=1, shuffle=False, verbose=0
+            learnt.ends[drawn, None], learnt.targets[drawn], batch_size=batch, epochs=1, shuffle=False, verbose=0
         ).history["loss"][0]
         validation_loss = fitter.evaluate(checked.ends[:, None], checked.targets, batch_size=256, verbose=0)
-        rows.append({"epoch": epoch, "loss": float(loss), "validation_loss": float(validation_loss)})
-        log.info(
-            "%s: epoch %d of at most %d, pinball %.4f, validation %.4f",
-            recipe.cell,
-            epoch,
-            recipe.epochs,
-            loss,
-            validation_loss,
-        )
+        found = {"epoch": epoch, "loss": float(loss), "validation_loss": float(validation_loss)}
+        rows.append({**found, **watch.look(epoch).columns})
+        _tell(recipe, rows[-1])
         if best.is_over(model, validation_loss):
             break
     best.restore(model)
     curve = pd.DataFrame(rows)
     return model, curve.assign(kept=curve["epoch"] == best.epoch)
+
+
+def _tell(recipe: Network, row: dict[str, float]) -> None:
+    """One line of the log an epoch."""
+    log.info(
+        "%s: epoch %d of at most %d, pinball %.4f, validation %.4f, memory of about %d sessions",
+        *(recipe.cell, row["epoch"], recipe.epochs, row["loss"], row["validation_loss"], row["gradient_reach"]),
+    )
 
 
 def _announce(recipe: Network) -> None:
@@ -106,8 +121,10 @@ def _announce(recipe: Network) -> None:
         log.info("%s: %d layers, as the first has none below it to be gated to", recipe.cell, recipe.depth)
     gpu = any(device.startswith(("gpu", "cuda")) for device in keras.distribution.list_devices())
     reason = cudnn_path(recipe)
-    if gpu and reason:
-        log.warning("cuDNN is not used: %s.", reason)
+    if (
+        reason and recipe.cell not in WITHOUT_RECURRENCE
+    ):  # said without a GPU, too: settings travel to machines with one
+        log.log(logging.WARNING if gpu else logging.INFO, "cuDNN is not used: %s.", reason)
 
 
 def optimizer(recipe: Network, updates: int) -> keras.optimizers.Optimizer:
@@ -164,9 +181,8 @@ def _padded(inputs: np.ndarray) -> np.ndarray:
     return np.concatenate([inputs, np.repeat(inputs[:1], missing, axis=0)])
 
 
-def _chunks(recipe: Network, windows: Windows) -> Chunks:
-    """The chunks of a set of windows, with fewer steps where the history is too short for `recipe.steps`."""
-    steps = recipe.steps
+def _chunks(steps: int, windows: Windows) -> Chunks:
+    """The chunks of a set of windows, with fewer steps where the history is too short for so many."""
     while steps >= 1:
         chunks = windows.chunks(steps)
         if len(chunks.ends):

@@ -24,6 +24,7 @@ CLASSES = {
     *(("app.forecasters.layers", name) for name in (
         "AttentionPooling", "CausalBlock", "Framed", "Hidden", "Positions", "Truncated",
     )),
+    ("app.forecasters.decoder", "Decoder"),
     *(("app.forecasters.networks", name) for name in ("LastSteps", "QuantileHead")),
 }  # fmt: skip
 """(module, class) of everything that our networks are made of. Nothing else is built from a file."""

@@ -78,6 +78,7 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
         "prices.start": given.get("start"), "prices.stop": given.get("end"), "prices.offline": given.get("offline"),
         "prices.as_of": given.get("as_of"),
         "models": given.get("models"), "seed": given.get("seed"), "reproduce.seeds": given.get("seeds"),
+        "window.target": given.get("target"), "backtest.conformal": given.get("conformal"),
         "window.horizons": given.get("horizons"), "window.lookback": given.get("lookback"),
         "backtest.test_start": given.get("test_start"), "backtest.test_stop": given.get("test_end"),
     }  # fmt: skip

@@ -5,7 +5,7 @@ import re
 
 from app.allowed import known_names
 from app.errors import SettingsError
-from app.forecasters import MODELS, USUAL
+from app.forecasters import MODELS, TARGET_NAMES, USUAL
 from app.reproduce.settings import STUDIES
 from app.routine import SCHEDULES
 
@@ -214,6 +214,8 @@ def _model_options() -> Parser:
     )
     group.add_argument("--horizons", nargs="+", metavar="H", help="sessions ahead (default 1 5 20)")
     group.add_argument("--lookback", metavar="L", help="sessions a model sees (default 60)")
+    group.add_argument("--target", choices=TARGET_NAMES, help="what is forecast (default return)")
+    group.add_argument("--conformal", action="store_true", help="also each model corrected by its own past errors")
     group.add_argument("--test-start", metavar="DAY", help="first origin tested (default: the last 1008 sessions)")
     group.add_argument("--test-end", metavar="DAY", help="last origin tested (default: the newest)")
     group.add_argument("--seed", help="seed of everything random (default 0)")

@@ -17,14 +17,16 @@ from app.atomic import publish_file
 from app.config import SECTIONS, Settings
 from app.dataset import make_windows
 from app.dataset.features import FEATURES
+from app.dataset.targets import target as target_named
 from app.dataset.windows import Windows, WindowSpec
 from app.errors import DataError, SettingsError
 from app.evaluation import audit as auditing
 from app.evaluation import backtest as walk
-from app.evaluation import calibration, comparison, metrics, significance
 from app.evaluation.alarms import Finding
 from app.evaluation.audit import Subject
-from app.forecasters import make_recipe
+from app.evaluation.conformal import corrected_newest
+from app.evaluation.evidence import Evidence, judge
+from app.forecasters import GUESSES, make_recipe
 from app.forecasters.base import Recipe, forecasts_table
 from app.prices.outcomes import Updated, raise_failures
 from app.prices.quality import inspect, sound
@@ -51,22 +53,6 @@ class Prices:
     raw: pd.DataFrame
     sound: pd.DataFrame
     issues: pd.DataFrame
-
-
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """A back test and everything concluded from it."""
-
-    forecasts: pd.DataFrame
-    curves: Mapping[str, pd.DataFrame]
-    scores: pd.DataFrame
-    coverage: pd.DataFrame
-    verdicts: list[significance.Verdict]
-    calibration: pd.DataFrame
-    pit: pd.DataFrame
-    comparison: pd.DataFrame
-    superiority: pd.DataFrame
-    direction: pd.DataFrame
 
 
 def fetch(settings: Settings, source: Source | None = None) -> list[Updated]:
@@ -141,28 +127,19 @@ def make_dataset(settings: Settings, prices: Prices, spec: WindowSpec | None = N
     return windows
 
 
-def recipes(settings: Settings) -> dict[str, Recipe]:
-    """The recipe of every model asked for."""
+def recipes(settings: Settings, besides: Sequence[str] = ()) -> dict[str, Recipe]:
+    """The recipe of every model asked for, and of those besides."""
     sections = {name: getattr(settings, name) for name in SECTIONS}
     sections["network"] = dataclasses.replace(settings.network, seed=settings.network.seed + settings.seed)
-    return {name: make_recipe(name, sections) for name in settings.models}
+    names = dict.fromkeys((*besides, *settings.models))
+    return {name: make_recipe(name, sections, settings.window.target) for name in names}
 
 
 def backtest(settings: Settings, windows: Windows) -> Evidence:
-    """Walk forward with every model, then score, test and judge."""
-    done = walk.backtest(windows, recipes(settings), settings.backtest)
-    return Evidence(
-        forecasts=done.forecasts,
-        curves=done.curves,
-        scores=metrics.score(done.forecasts),
-        coverage=metrics.coverage(done.forecasts),
-        verdicts=significance.verdicts(done.forecasts),
-        calibration=calibration.calibration(done.forecasts),
-        pit=calibration.pit(done.forecasts),
-        comparison=comparison.summary(comparison.symbol_tests(done.forecasts)),
-        superiority=comparison.superiority(done.forecasts),
-        direction=comparison.direction(done.forecasts),
-    )
+    """Walk forward with every model and the baselines of the target, then score, test and judge."""
+    target = windows.target
+    done = walk.backtest(windows, recipes(settings, target.baselines), settings.backtest)
+    return judge(done, target)
 
 
 def audit(settings: Settings, prices: Prices, full: bool = False) -> list[Finding]:
@@ -204,7 +181,8 @@ def train(settings: Settings, windows: Windows, until: np.datetime64 | None = No
 
 def served(settings: Settings) -> dict[str, registry.Served]:
     """The newest version of every model asked for that may forecast; those refused are named in it."""
-    return {name: registry.newest_sound(settings.versions, name) for name in settings.models}
+    kept_as = target_named(settings.window.target).kept_as
+    return {name: registry.newest_sound(settings.versions, name + kept_as) for name in settings.models}
 
 
 def forecast(settings: Settings, prices: Prices, by: Mapping[str, registry.Served] | None = None) -> pd.DataFrame:
@@ -215,12 +193,14 @@ def forecast(settings: Settings, prices: Prices, by: Mapping[str, registry.Serve
     """
     found = served(settings) if by is None else by
     specs = {name: version_spec(one.version) for name, one in found.items()}
-    newest_windows = {spec: make_dataset(settings, prices, spec).newest() for spec in set(specs.values())}
-    tables = []
+    datasets = {spec: make_dataset(settings, prices, spec) for spec in set(specs.values())}
+    tables, corrected = [], []
     for name, one in found.items():
-        windows = newest_windows[specs[name]]
-        tables.append(forecasts_table(name, windows, one.fitted.predict(windows)))
-    live = pd.concat(tables, ignore_index=True)
+        windows = datasets[specs[name]]
+        tables.append(forecasts_table(name, windows.newest(), one.fitted.predict(windows.newest())))
+        if settings.backtest.conformal and name not in GUESSES:
+            corrected.append(corrected_newest(name, one.fitted, windows))
+    live = pd.concat([*tables, *corrected], ignore_index=True)
     _publish_forecasts(settings, live)
     return live
 
@@ -228,7 +208,8 @@ def forecast(settings: Settings, prices: Prices, by: Mapping[str, registry.Serve
 def _publish_forecasts(settings: Settings, live: pd.DataFrame) -> None:
     """Add to the forecasts of this source and newest origin; those of other symbols and models stay."""
     newest = pd.Timestamp(live["origin"].max()).date().isoformat()
-    place = settings.data / "forecasts" / f"{source_label(settings)}-{newest}.parquet"
+    kind = f"{source_label(settings)}{target_named(settings.window.target).kept_as}"
+    place = settings.data / "forecasts" / f"{kind}-{newest}.parquet"
     earlier = [pd.read_parquet(place)] if place.exists() else []
     every = pd.concat([*earlier, live], ignore_index=True).drop_duplicates(list(FORECAST_KEYS), keep="last")
     publish_file(place, lambda path: every.to_parquet(path, index=False))
@@ -247,7 +228,7 @@ def version_spec(version: registry.Version) -> WindowSpec:
     """The windows a version was trained on: lookback, horizons and what else makes them."""
     if version.card["features"] != [feature.name for feature in FEATURES]:
         raise SettingsError(f"{version.id} was trained on other features. Train again: `python -m app train`.")
-    card = {**version.card, "horizons": tuple(version.card["horizons"])}
+    card = {"target": "return", **version.card, "horizons": tuple(version.card["horizons"])}
     return WindowSpec(**{field.name: card[field.name] for field in dataclasses.fields(WindowSpec)})
 
 

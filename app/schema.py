@@ -19,7 +19,9 @@ MEDIAN = "q0.50"
 FORECAST_KEYS = ("model", "symbol", "origin", "horizon")
 FORECAST_COLUMNS = (*FORECAST_KEYS, "date", "origin_close", *QUANTILES, "actual")
 """One row per (model, symbol, origin, horizon). Quantiles and actual are log returns, dividends
-included, from the origin's close to the close of `date`; actual is NaN until it is known."""
+included, from the origin's close to the close of `date`; actual is NaN until it is known. Where the target
+is the direction they are the same, and the chance of a rise is read off them; where it is volatility
+(`dataset.targets`), they are logs of the volatility per session realised after the origin until `date`."""
 
 ISSUE_COLUMNS = ("symbol", "date", "rule", "severity", "detail")
 """What is wrong with a price table: severity is "error" (kept out of training) or "warning"."""

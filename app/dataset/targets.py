@@ -28,7 +28,8 @@ class Target:
     the number of each row's session and (rows, horizons) those ahead, to (rows, horizons), NaN where not known.
     frame: see `Frame`; what is learnt is (actual - centre) / unit. baselines: models without which no
     score of it means anything. questions: (metric, reference) of every verdict. scores: columns of its score table.
-    kept_as: what is added to a model's name when it is saved; targets that learn the same share their versions.
+    signed: quantiles lie on both sides of 0, and tell a direction. kept_as: what is added to a model's name when
+    it is saved; targets that learn the same share their versions.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Target:
     baselines: tuple[str, ...]
     questions: tuple[tuple[str, str], ...]
     scores: tuple[str, ...]
+    signed: bool = True
     kept_as: str = ""
 
 
@@ -95,7 +97,7 @@ TARGETS = {
         Target(
             name="return",
             meaning="the log return from the origin's close, dividends included",
-            unit="log return",
+            unit="log returns in %",
             actual=_returns_ahead,
             frame=_spread,
             baselines=(),
@@ -105,7 +107,7 @@ TARGETS = {
         Target(
             name="direction",
             meaning="the chance that the return is above 0, read off its quantiles",
-            unit="probability",
+            unit="probabilities in %",
             actual=_returns_ahead,
             frame=_spread,
             baselines=("always-up", "base-rate"),
@@ -115,16 +117,17 @@ TARGETS = {
         Target(
             name="volatility",
             meaning="the volatility per session realised over the sessions ahead, from their ranges",
-            unit="log of volatility per session",
+            unit="logs of the volatility per session, times 100",
             actual=_volatility_ahead,
             frame=_level,
             baselines=("random-walk", "har"),
             questions=(
                 *(("crps", name) for name in ("random-walk", "har", "gjr-garch")),
-                *(("qlike", name) for name in ("random-walk", "har", "gjr-garch")),
+                ("qlike", "har"),
                 ("mae", "random-walk"),
             ),
             scores=(*_COUNTS, "crps", "pinball", "qlike", "mae", "rmse", *_BANDS),
+            signed=False,
             kept_as="-volatility",
         ),
     )

@@ -53,7 +53,8 @@ def audit(subject: Subject, origins: int = 6) -> list[Finding]:
         origins: sessions, spread over the test period, after which the future is changed.
 
     Returns:
-        One finding a check; of `copy` and `accuracy` one a model.
+        One finding a check; of `copy` and `accuracy` one a model, where the target is a return or its direction:
+        nobody knows yet what is implausible of a volatility.
 
     Raises:
         DataError: the back test made no forecast.
@@ -73,7 +74,7 @@ def audit(subject: Subject, origins: int = 6) -> list[Finding]:
             found.append(forecasts_known(trials, other))
     found += _fits(partial(world, prices, subject.pipeline, truth, change=CHANGES[1]), truth, trials)
     found += [check(trial) for check in (purged, unseen) for trial in trials]
-    for name in subject.recipes:
+    for name in subject.recipes if truth.target.signed else ():
         own = [trial for trial in trials if trial.model == name]
         found += [no_copy(name, own), plausible(name, own, table)]
     return _merged(found)

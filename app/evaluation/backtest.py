@@ -11,6 +11,8 @@ import pandas as pd
 from app.allowed import check_ranges
 from app.dataset.windows import Windows
 from app.errors import DataError, SettingsError
+from app.evaluation.conformal import conformal
+from app.forecasters import GUESSES
 from app.forecasters.base import Recipe, forecasts_table
 from app.schema import QUANTILES, check_forecasts
 
@@ -23,7 +25,8 @@ class Plan:
 
     test_start, test_stop: first and last origin tested, as ISO dates; empty means the last `folds`
     refits of the data. refit: sessions from one refit to the next. validation: newest sessions of
-    each training period that are kept for validation.
+    each training period that are kept for validation. conformal: every model also corrected by its own past
+    (`conformal.conformal`), as rows of its own.
     """
 
     test_start: str = ""
@@ -31,6 +34,7 @@ class Plan:
     refit: int = 252
     folds: int = 4
     validation: int = 252
+    conformal: bool = False
 
     __pydantic_config__ = {"extra": "forbid"}
 
@@ -80,6 +84,8 @@ def backtest(windows: Windows, recipes: Mapping[str, Recipe], plan: Plan) -> Bac
             tables.append(check_forecasts(table.astype(dict.fromkeys(QUANTILES, "float32"))))
             if hasattr(fitted, "curve"):
                 curves[f"{name}, fold {fold.number}"] = fitted.curve
+    if plan.conformal:
+        tables.append(conformal(pd.concat([table for table in tables if table["model"].iloc[0] not in GUESSES])))
     return Backtest(pd.concat(tables, ignore_index=True), curves)
 
 

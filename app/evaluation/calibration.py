@@ -7,7 +7,7 @@ import pandas as pd
 
 from app.evaluation.metrics import COVERAGE_COLUMNS, coverage, shares
 from app.evaluation.verdict import RANDOM_WALK
-from app.schema import LEVELS, QUANTILES
+from app.schema import LEVELS, MEDIAN, QUANTILES
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ CALIBRATION_COLUMNS = ("model", "horizon", "volatility", *COVERAGE_COLUMNS[2:])
 PIT_COLUMNS = ("model", "horizon", "above", "below", "share", "days", "low", "high")
 
 
-def calibration(forecasts: pd.DataFrame) -> pd.DataFrame:
+def calibration(forecasts: pd.DataFrame, by_level: bool = False) -> pd.DataFrame:
     """Coverage of the 50, 80 and 90 % intervals by horizon, over all rows and in each tercile of volatility.
 
     A forecast of constant width may reach 90 % overall and yet hold far too much in calm and far
@@ -28,12 +28,13 @@ def calibration(forecasts: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         forecasts: a forecasts table.
+        by_level: see `volatility`.
 
     Returns:
         `CALIBRATION_COLUMNS`: for each (model, horizon) rows of volatility "all", "low", "middle" and "high" (see
         `volatility`); low and high bound the day-clustered 95 % band of `metrics.coverage`.
     """
-    tercile = volatility(forecasts)
+    tercile = volatility(forecasts, by_level)
     parts = [("all", forecasts), *((name, forecasts[tercile == name]) for name in VOLATILITIES)]
     tables = [coverage(rows).assign(volatility=name) for name, rows in parts]
     table = pd.concat(tables)[list(CALIBRATION_COLUMNS)]
@@ -43,17 +44,20 @@ def calibration(forecasts: pd.DataFrame) -> pd.DataFrame:
     return ordered[ordered["nominal"].isin(NOMINAL)].reset_index(drop=True)
 
 
-def volatility(forecasts: pd.DataFrame) -> pd.Series:
+def volatility(forecasts: pd.DataFrame, by_level: bool = False) -> pd.Series:
     """The tercile of volatility in which each row's origin lies: "low", "middle", "high".
 
     Measured by what was known at the origin: the width of the 80 % interval that the first of `YARDSTICKS` in
     the table gave this symbol, origin and horizon. Without any of them each model is measured by its own.
     Terciles are taken per horizon over all symbols and origins.
 
+    Args:
+        by_level: measured by the median and not by the width: the table's quantiles are themselves of a volatility.
+
     Returns:
         One text per row, on the table's index; missing where the yardstick has no such row.
     """
-    width = forecasts["q0.90"].astype("float64") - forecasts["q0.10"]
+    width = forecasts[MEDIAN if by_level else "q0.90"].astype("float64") - (0 if by_level else forecasts["q0.10"])
     keys, groups = ["symbol", "origin", "horizon"], ["horizon"]
     yardstick = next((name for name in YARDSTICKS if (forecasts["model"] == name).any()), None)
     if yardstick is None:

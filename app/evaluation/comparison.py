@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from app.dataset.targets import TARGETS
 from app.evaluation.metrics import day_means, losses
 from app.evaluation.overlap import mean_variance
-from app.evaluation.significance import block_length, block_starts, diebold_mariano, questions, studentised
+from app.evaluation.significance import Asked, block_length, block_starts, diebold_mariano, questions, studentised
 from app.evaluation.verdict import ALPHA, MIN_SPANS, RANDOM_WALK
 from app.schema import MEDIAN
 
@@ -21,11 +22,14 @@ SYMBOL_COLUMNS = (*QUESTION, "symbol", "days", "ratio", "statistic", "p_value", 
 SUMMARY_COLUMNS = (*QUESTION, "symbols", "ratio", "lower", "better", "worse")
 RIVAL_COLUMNS = ("horizon", "benchmark", "models", "best", "ratio", "p_value", "days")
 DIRECTION_COLUMNS = ("model", "horizon", "days", "symbols", "right", "expected", "statistic", "p_value")
+BENCHMARKS = (RANDOM_WALK, "gjr-garch", "base-rate")
 MIN_MODELS = 4
 """From how many models `superiority` asks: fewer are compared pair by pair."""
 
 
-def symbol_tests(forecasts: pd.DataFrame, references: Iterable[str] = (RANDOM_WALK, "gjr-garch")) -> pd.DataFrame:
+def symbol_tests(
+    forecasts: pd.DataFrame, references: Iterable[str] | None = None, asked: Asked = TARGETS["return"].questions
+) -> pd.DataFrame:
     """Diebold-Mariano for every symbol by itself, on the rows that model and reference both have.
 
     The statistic is that of `diebold_mariano`; its p-value is two-sided, from Student's t with one
@@ -35,16 +39,16 @@ def symbol_tests(forecasts: pd.DataFrame, references: Iterable[str] = (RANDOM_WA
 
     Args:
         forecasts: a forecasts table.
-        references: model names; those that are not in the table are passed over.
+        references, asked: as in `significance.verdicts`.
 
     Returns:
         `SYMBOL_COLUMNS`, in the order of `significance.verdicts`, then by symbol. ratio is the mean
         loss over the reference's; p_holm is corrected for the symbols of its question. Where a symbol
         has fewer days than `MIN_SPANS` horizons, or its losses never differ, statistic is NaN and p 1.
     """
-    parts = {m: dict(tuple(losses(forecasts, m).groupby(["model", "horizon"]))) for m in ("crps", "mae")}
+    parts = {m: dict(tuple(losses(forecasts, m).groupby(["model", "horizon"]))) for m, _ in asked}
     tables = [pd.DataFrame(columns=list(SYMBOL_COLUMNS))]
-    for metric, model, reference, horizon in questions(forecasts, tuple(references)):
+    for metric, model, reference, horizon in questions(forecasts, references, asked):
         if (model, horizon) in parts[metric] and (reference, horizon) in parts[metric]:
             one, other = (_by_symbol(parts[metric][name, horizon]) for name in (model, reference))
             rows = pd.DataFrame(_test_each(one, other, horizon), columns=list(SYMBOL_COLUMNS[4:-1]))
@@ -82,7 +86,7 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 def superiority(forecasts: pd.DataFrame, metric: str = "crps", draws: int = 1000, seed: int = 0) -> pd.DataFrame:
     """Is any of the other models better than this one, after so many were tried?
 
-    Asked of the random walk, of GJR-GARCH and of the model with the lowest loss, where more than three
+    Asked of `BENCHMARKS` and of the model with the lowest loss, where more than three
     models compete at a horizon. A low p-value: the benchmark is beaten, not by luck alone.
 
     Args:
@@ -104,7 +108,7 @@ def superiority(forecasts: pd.DataFrame, metric: str = "crps", draws: int = 1000
         if days.shape[1] < MIN_MODELS or len(days) < MIN_SPANS * horizon:
             continue
         lowest = days.mean().idxmin()
-        for benchmark in dict.fromkeys(name for name in (RANDOM_WALK, "gjr-garch", lowest) if name in days):
+        for benchmark in dict.fromkeys(name for name in (*BENCHMARKS, lowest) if name in days):
             rivals = days.drop(columns=benchmark)
             best = rivals.mean().idxmin()
             ratio = rivals[best].mean() / days[benchmark].mean()

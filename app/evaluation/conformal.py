@@ -3,10 +3,15 @@
 import numpy as np
 import pandas as pd
 
+from app.dataset.windows import Windows
 from app.errors import SettingsError
-from app.schema import LEVELS, MEDIAN, QUANTILES, check_forecasts
+from app.forecasters.base import Fitted, forecasts_table
+from app.schema import FORECAST_COLUMNS, LEVELS, MEDIAN, QUANTILES, check_forecasts
 
 RATE = 0.05
+RECENT = 252
+"""Newest origins by which a live forecast is corrected: a year."""
+
 SUFFIX = "-conformal"
 
 _MIDDLE = QUANTILES.index(MEDIAN)
@@ -52,6 +57,26 @@ def conformal(forecasts: pd.DataFrame, rate: float = RATE) -> pd.DataFrame:
         values[rows] = _corrected(values[rows], forecasts.iloc[rows], rate / np.sqrt(horizon))
     table = forecasts.assign(model=forecasts["model"] + SUFFIX, **dict(zip(columns, values.T, strict=True)))
     return check_forecasts(table.astype(forecasts[columns].dtypes.to_dict()))
+
+
+def corrected_newest(model: str, fitted: Fitted, windows: Windows) -> pd.DataFrame:
+    """The newest forecast of each symbol, corrected by what came of this same model's forecasts of the last sessions.
+
+    A live forecast has no back test behind it, so the model is asked again what it would have said at the newest
+    `RECENT` origins. Those it was trained on are too good a past, and correct too little at first: a network has not
+    learnt from the newest of them (they validated it), GARCH and trees have.
+
+    Args:
+        model: name in the table, before `SUFFIX`.
+        windows: all windows, those with unknown targets included.
+    """
+    begins = np.unique(windows.origin)[-RECENT:][0]
+    recent = windows.originating(begins, windows.origin.max() + 1)
+    table = conformal(forecasts_table(model, recent, fitted.predict(recent)))
+    newest = windows.newest()
+    keys = pd.DataFrame({"symbol": newest.symbol, "origin": newest.origin.astype("datetime64[ns]")})
+    live = table.merge(keys.astype({"symbol": table["symbol"].dtype}), on=["symbol", "origin"])
+    return live[list(FORECAST_COLUMNS)]
 
 
 def _corrected(quantiles: np.ndarray, part: pd.DataFrame, rate: float) -> np.ndarray:

@@ -5,104 +5,78 @@ return from the origin's close. Quantiles may be stored in float32; losses are f
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
+from app.dataset.targets import TARGETS
 from app.errors import DataError
+from app.evaluation.loss import MIDDLE, absolute, auc, brier, chance, crps, log_loss, pinball, qlike, squared, wrong
 from app.evaluation.overlap import share_with_band
-from app.schema import FORECAST_KEYS, LEVELS, MEDIAN, QUANTILES
+from app.schema import FORECAST_KEYS, LEVELS, QUANTILES
+
+__all__ = [
+    "COVERAGE_COLUMNS",
+    "SCORE_COLUMNS",
+    "common_rows",
+    "coverage",
+    "crps",
+    "day_means",
+    "losses",
+    "means_by_day",
+]
+__all__ += ["pinball", "score", "shares"]
 
 log = logging.getLogger(__name__)
 
-SCORE_COLUMNS = (
-    *("model", "horizon", "n", "days", "symbols", "crps", "pinball", "mae", "rmse", "direction"),
-    *("coverage_50", "coverage_80", "coverage_90", "width_80"),
-)
+SCORE_COLUMNS = ("model", "horizon", *TARGETS["return"].scores)
 COVERAGE_COLUMNS = ("model", "horizon", "nominal", "reached", "days", "low", "high")
 
-_MIDDLE = QUANTILES.index(MEDIAN)
 _BLOCK = 65_536
 
 
-def pinball(quantiles: np.ndarray, actual: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """The loss a quantile forecast minimises: level x (actual - q), or (level - 1) x where q is above.
-
-    Args:
-        quantiles: (n, levels) forecasts.
-        actual: (n,) what happened.
-        levels: (levels,) probabilities in (0, 1).
-
-    Returns:
-        (n, levels) losses, in the unit of `actual`.
-
-    Raises:
-        DataError: the shapes do not fit.
-
-    Source: Koenker & Bassett (1978), Econometrica 46, 33-50.
-    """
-    quantiles, actual, levels = (np.asarray(array, "float64") for array in (quantiles, actual, levels))
-    if quantiles.shape != (*actual.shape, *levels.shape):
-        raise DataError(
-            f"pinball: quantiles must be (n, levels) = {(*actual.shape, *levels.shape)}, got {quantiles.shape}."
-        )
-    over = actual[:, None] - quantiles
-    return np.maximum(levels * over, (levels - 1) * over)
-
-
-def crps(quantiles: np.ndarray, actual: np.ndarray) -> np.ndarray:
-    """Continuous ranked probability score of each row: twice the mean pinball loss over `schema.LEVELS`.
-
-    The CRPS is exactly twice the integral of the pinball loss over all levels. Here 19 levels stand
-    for them, each with weight 1/19: the steps between levels are bridged, and what a forecast says
-    beyond its 5 % and 95 % quantiles is not judged at all. For a Gaussian forecast that is right the
-    mean comes out 4.8 % above the closed form (4.5 to 4.9 % for forecasts a quarter too wide or
-    narrow, or with the tails of Student's t4): compare these figures with each other, not with a closed form.
-
-    Args:
-        quantiles: (n, 19) forecasts at `schema.LEVELS`.
-        actual: (n,) what happened.
-
-    Returns:
-        (n,) scores, in the unit of `actual`; 0 is perfect.
-
-    Source: Gneiting & Raftery (2007), JASA 102, 359-378; the quantile form is Laio & Tamea (2007),
-    Hydrology and Earth System Sciences 11, 1267-1277.
-    """
-    return 2 * pinball(quantiles, actual, np.array(LEVELS)).mean(axis=1)
-
-
-def score(forecasts: pd.DataFrame) -> pd.DataFrame:
-    """One row of `SCORE_COLUMNS` for each (model, horizon), every row of the table weighing the same.
+def score(forecasts: pd.DataFrame, columns: Sequence[str] = TARGETS["return"].scores) -> pd.DataFrame:
+    """One row for each (model, horizon), every row of the table weighing the same.
 
     n, days and symbols count rows, origins and symbols. mae and rmse are those of the median.
     direction is the share of rows whose median has the sign of the actual, among actuals that are
     not 0; a median of exactly 0 counts one half. coverage_50, _80 and _90 are shares of actuals in
-    the central intervals, ends included; width_80 is the mean width of the middle one. Each model
-    is scored on its own rows: pass `common_rows(forecasts)` where models may differ in them.
+    the central intervals, ends included; width_80 is the mean width of the middle one. Of a rise, an actual
+    above 0: brier, log_loss and auc of its chance (`loss`), accuracy of saying what is likelier, and rises, how
+    often it came. qlike is that of a log volatility. Each model is scored on its own rows: pass
+    `common_rows(forecasts)` where models may differ in them.
 
     Args:
         forecasts: a forecasts table (`schema.check_forecasts`).
+        columns: those wanted, of any target's `scores`.
 
     Returns:
-        Models in the order in which they appear, horizons rising; a (model, horizon) without a
-        known actual has no row.
+        model, horizon and `columns`; models in the order in which they appear, horizons rising. A
+        (model, horizon) without a known actual has no row.
     """
     position = _known(forecasts)
     group, names = _groups(forecasts, position)
-    total: dict[str, np.ndarray] = {}
+    wanted = [name for name in columns if name in _MEASURES]
+    total = {name: np.zeros(len(names)) for name in (*wanted, "moved")}
+    chances = np.empty(len(position) if "auc" in columns else 0)
     for part, quantiles, actual in _blocks(forecasts, position):
-        for name, values in _measures(quantiles, actual).items():
-            total[name] = total.get(name, 0.0) + np.bincount(group[part], values, minlength=len(names))
+        for name in total:
+            total[name] += np.bincount(group[part], _MEASURES[name](quantiles, actual), minlength=len(names))
+        if len(chances):
+            chances[part] = chance(quantiles)
     table = names.to_frame(index=False).assign(n=np.bincount(group, minlength=len(names)))
     for column, key in (("days", "origin"), ("symbols", "symbol")):
         table[column] = _distinct(group, forecasts[key].iloc[position], len(names))
     with np.errstate(invalid="ignore"):
-        for name, values in total.items():
-            table[name] = values / (total["moved"] if name == "direction" else table["n"].to_numpy())
-    table = table.assign(rmse=np.sqrt(table["squared"]), pinball=table["crps"] / 2)
-    return table.loc[table["n"] > 0, list(SCORE_COLUMNS)].reset_index(drop=True)
+        for name in wanted:
+            mean = total[name] / (total["moved"] if name == "direction" else table["n"].to_numpy())
+            table[name] = np.sqrt(mean) if name == "rmse" else mean
+    if "auc" in columns:
+        rose = forecasts["actual"].to_numpy()[position] > 0
+        table["auc"] = [auc(chances[group == number], rose[group == number]) for number in range(len(names))]
+    return table.loc[table["n"] > 0, ["model", "horizon", *columns]].reset_index(drop=True)
 
 
 def losses(forecasts: pd.DataFrame, metric: str = "crps") -> pd.DataFrame:
@@ -110,7 +84,8 @@ def losses(forecasts: pd.DataFrame, metric: str = "crps") -> pd.DataFrame:
 
     Args:
         forecasts: a forecasts table.
-        metric: "crps"; "mae", the absolute error of the median; or "rmse", its squared error.
+        metric: "crps"; "mae", the absolute error of the median; "rmse", its squared error; "qlike", of a log
+            volatility; "brier" or "wrong", of the chance that the actual is above 0.
 
     Raises:
         DataError: another metric.
@@ -178,7 +153,7 @@ def coverage(forecasts: pd.DataFrame) -> pd.DataFrame:
     table = []
     for model, horizon, days, found in shares(forecasts, _inside):
         for step, (reached, low, high) in enumerate(found):
-            nominal = round(LEVELS[_MIDDLE + step + 1] - LEVELS[_MIDDLE - step - 1], 2)
+            nominal = round(LEVELS[MIDDLE + step + 1] - LEVELS[MIDDLE - step - 1], 2)
             table.append((model, horizon, nominal, reached, days, low, high))
     return pd.DataFrame(table, columns=list(COVERAGE_COLUMNS))
 
@@ -243,35 +218,38 @@ def _blocks(forecasts: pd.DataFrame, position: np.ndarray) -> Iterator[tuple[sli
         yield part, quantiles, actual[rows].astype("float64")
 
 
-def _measures(quantiles: np.ndarray, actual: np.ndarray) -> dict[str, np.ndarray]:
-    """What `score` adds up, one value per row each."""
-    median, moved = quantiles[:, _MIDDLE], actual != 0
-    right = np.where(median == 0, 0.5, np.sign(median) == np.sign(actual))
-    return {
-        **{name: loss(quantiles, actual) for name, loss in (("crps", crps), ("mae", _absolute), ("squared", _squared))},
-        "moved": moved,
-        "direction": np.where(moved, right, 0.0),
-        **{f"coverage_{10 * step}": _holds(quantiles, actual, step) for step in (5, 8, 9)},
-        "width_80": quantiles[:, _MIDDLE + 8] - quantiles[:, _MIDDLE - 8],
-    }
-
-
-def _absolute(quantiles: np.ndarray, actual: np.ndarray) -> np.ndarray:
-    return np.abs(quantiles[:, _MIDDLE] - actual)
-
-
-def _squared(quantiles: np.ndarray, actual: np.ndarray) -> np.ndarray:
-    return (quantiles[:, _MIDDLE] - actual) ** 2
-
-
-_LOSSES = {"crps": crps, "mae": _absolute, "rmse": _squared}
+_LOSSES = {"crps": crps, "mae": absolute, "rmse": squared, "qlike": qlike, "brier": brier, "wrong": wrong}
 
 
 def _inside(quantiles: np.ndarray, actual: np.ndarray) -> list[np.ndarray]:
     """Whether each central interval holds the actual, the narrowest first."""
-    return [_holds(quantiles, actual, step) for step in range(1, _MIDDLE + 1)]
+    return [_holds(quantiles, actual, step) for step in range(1, MIDDLE + 1)]
 
 
 def _holds(quantiles: np.ndarray, actual: np.ndarray, step: int) -> np.ndarray:
     """(n,) whether the central interval `step` levels either side of the median holds the actual."""
-    return (quantiles[:, _MIDDLE - step] <= actual) & (actual <= quantiles[:, _MIDDLE + step])
+    return (quantiles[:, MIDDLE - step] <= actual) & (actual <= quantiles[:, MIDDLE + step])
+
+
+def _right(quantiles: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    """(n,) whether the median has the sign of the actual, one half for a median of 0; 0 for an actual of 0."""
+    median = quantiles[:, MIDDLE]
+    return np.where(actual != 0, np.where(median == 0, 0.5, np.sign(median) == np.sign(actual)), 0.0)
+
+
+_MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "crps": crps,
+    "pinball": lambda quantiles, actual: crps(quantiles, actual) / 2,
+    "mae": absolute,
+    "rmse": squared,
+    "qlike": qlike,
+    "moved": lambda quantiles, actual: actual != 0,
+    "direction": _right,
+    **{f"coverage_{10 * step}": partial(_holds, step=step) for step in (5, 8, 9)},
+    "width_80": lambda quantiles, actual: quantiles[:, MIDDLE + 8] - quantiles[:, MIDDLE - 8],
+    "brier": brier,
+    "log_loss": log_loss,
+    "accuracy": lambda quantiles, actual: 1 - wrong(quantiles, actual),
+    "rises": lambda quantiles, actual: actual > 0,
+}
+"""What `score` adds up, one value per row each."""

@@ -11,10 +11,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from app.dataset.targets import TARGETS
 from app.errors import DataError
 from app.evaluation.metrics import common_rows, losses, means_by_day
 from app.evaluation.overlap import mean_variance
-from app.evaluation.verdict import MIN_SPANS, RANDOM_WALK, Verdict, to_json
+from app.evaluation.verdict import MIN_SPANS, Verdict, to_json
+
+Asked = tuple[tuple[str, str], ...]
+"""(metric, reference) of each question."""
 
 __all__ = ["Comparison", "Verdict", "block_length", "block_starts", "day_block_interval", "diebold_mariano"]
 __all__ += ["questions", "studentised", "to_json", "verdict", "verdicts"]
@@ -156,36 +160,43 @@ def verdict(forecasts: pd.DataFrame, model: str, reference: str, horizon: int, m
     return _judge(rows, model, reference, horizon, metric)
 
 
-def verdicts(forecasts: pd.DataFrame, references: Iterable[str] = (RANDOM_WALK, "gjr-garch")) -> list[Verdict]:
-    """Every model that is no reference against every reference by CRPS, its median against the random walk's.
+def verdicts(
+    forecasts: pd.DataFrame, references: Iterable[str] | None = None, asked: Asked = TARGETS["return"].questions
+) -> list[Verdict]:
+    """Every model that is no reference against every reference, by what is asked of the target.
 
     Args:
         forecasts: a forecasts table.
-        references: model names; those that are not in the table are passed over.
+        references: model names; None means all. Those that are not in the table are passed over.
+        asked: (metric, reference) of each question, as in `dataset.targets`; that of returns is CRPS against the
+            random walk and GJR-GARCH, and the median's error against the random walk's.
 
     Returns:
-        By horizon, then model in order of appearance, then reference; the median last.
+        By horizon, then model in order of appearance, then question.
     """
-    rows = {metric: losses(forecasts, metric) for metric in ("crps", "mae")}
+    rows = {metric: losses(forecasts, metric) for metric, _ in asked}
     parts = {metric: dict(tuple(table.groupby(["model", "horizon"]))) for metric, table in rows.items()}
     found = []
-    for metric, model, reference, horizon in questions(forecasts, tuple(references)):
+    for metric, model, reference, horizon in questions(forecasts, references, asked):
         pair = [parts[metric].get((name, horizon), rows[metric].iloc[:0]) for name in (model, reference)]
         found.append(_judge(pd.concat(pair), model, reference, horizon, metric))
     return found
 
 
-def questions(forecasts: pd.DataFrame, references: tuple[str, ...]) -> list[tuple[str, str, str, int]]:
+def questions(
+    forecasts: pd.DataFrame, references: Iterable[str] | None = None, asked: Asked = TARGETS["return"].questions
+) -> list[tuple[str, str, str, int]]:
     """What a forecasts table can be asked: (metric, model, reference, horizon), in the order of `verdicts`."""
     pairs = forecasts[["model", "horizon"]].drop_duplicates().itertuples(index=False, name=None)
     there = sorted(((model, int(horizon)) for model, horizon in pairs), key=lambda pair: pair[1])
-    asked = [("crps", reference) for reference in references] + [("mae", RANDOM_WALK)] * (RANDOM_WALK in references)
+    known = {reference for _, reference in asked}
+    chosen = known if references is None else known & set(references)
     return [
         (metric, model, reference, horizon)
         for model, horizon in there
-        if model not in references
+        if model not in known
         for metric, reference in asked
-        if (reference, horizon) in there
+        if reference in chosen and (reference, horizon) in there
     ]
 
 

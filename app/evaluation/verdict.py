@@ -11,8 +11,13 @@ MIN_SPANS = 8
 difference: the test at 5 % rejects 9 % with 8 spans, but 14 to 23 % with 4 or fewer."""
 
 RANDOM_WALK = "random-walk"
-_SPOKEN = {RANDOM_WALK: "the random walk"}
-_METRICS = {"crps": "CRPS", "mae": "MAE", "rmse": "MSE"}
+_SPOKEN = {RANDOM_WALK: "the random walk", "base-rate": "the base rate"}
+_METRICS = {
+    "crps": "CRPS", "mae": "MAE", "rmse": "MSE",
+    "qlike": "QLIKE", "brier": "Brier score", "wrong": "share of wrong signs",
+}  # fmt: skip
+_PART = {"mae": "median", "rmse": "median", "wrong": "direction"}
+"""What of a forecast a metric judges, where it is not the whole."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,8 @@ class Verdict:
     reference: str
     horizon: int
     metric: str
-    """"crps"; "mae" or "rmse" (its squared error) of the median."""
+    """"crps", "qlike" or "brier" of the whole forecast; "mae" or "rmse" (its squared error) of the median; "wrong", the
+    share of wrong signs (`metrics.losses`)."""
     difference: float
     """Mean loss of the model over that of the reference, less 1: negative is better."""
     low: float
@@ -66,11 +72,11 @@ def to_json(found: Iterable[Verdict]) -> dict:
 
 
 def _claim(verdict: Verdict) -> str:
-    """What the test allows to say; CRPS judges the whole forecast, the other metrics its median."""
+    """What the test allows to say, and of which part of the forecast."""
     model, reference = (_SPOKEN.get(name, name) for name in (verdict.model, verdict.reference))
-    whole = verdict.metric == "crps"
+    whole = verdict.metric not in _PART
     if not whole:
-        model, reference = f"{model}'s median", f"{reference}'s"
+        model, reference = f"{model}'s {_PART[verdict.metric]}", f"{reference}'s"
     if not np.isfinite(verdict.statistic):
         return f"no: {model} cannot be told apart from {reference}"
     if verdict.better:

@@ -51,7 +51,11 @@ _SECTIONS = {
     "har": "har",
     "quantile-boosting": "boosting",
 }
-_GUESSES = ("always-up", "base-rate")
+TARGET_NAMES = ("return", "direction", "volatility")
+"""What can be forecast; `dataset.targets` says how. Named here, too, for `--help`, which loads no NumPy."""
+
+GUESSES = ("always-up", "base-rate")
+"""Models of the direction alone, whose quantiles say nothing else."""
 
 
 def check_name(name: str) -> str:
@@ -79,7 +83,7 @@ def make_recipe(name: str, sections: Mapping[str, Any], target: str = "return") 
     """
     if check_name(name) in NETWORKS:
         return replace(sections["network"], cell=name)
-    if name in _GUESSES:
+    if name in GUESSES:
         from app.forecasters import guesses
 
         if target == "volatility":
@@ -122,7 +126,7 @@ def load_fitted(folder: Path) -> "Fitted":
 
 def _loader(name: str, fitted: str) -> Callable[[Path], "Fitted"]:
     """What reads the numbers of a model that is neither a network nor made of trees."""
-    if name in _GUESSES:
+    if name in GUESSES:
         from app.forecasters import guesses
 
         return guesses.FittedGuess.load

@@ -24,7 +24,7 @@ def check_libraries(
         DamageError: with both numbers.
     """
     written = card.get("libraries", {})
-    for name in READERS.get(card["model"], ()):
+    for name in READERS.get(card.get("recipe", card["model"]), ()):
         then, now = written.get(name), installed(name)
         if then is None or _release(then) != _release(now):
             raise DamageError(

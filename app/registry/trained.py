@@ -60,7 +60,8 @@ def describe(trained: Trained) -> dict[str, Any]:
     trained_to = max(part.date.max() for part in known)
     curve = getattr(trained.fitted, "curve", None)
     return {
-        "model": trained.name,
+        "model": trained.name + windows.target.kept_as,
+        "recipe": trained.name,
         "made_at": pd.Timestamp.now(tz="UTC").isoformat(),
         **asdict(windows.spec),
         "features": [feature.name for feature in FEATURES],
@@ -95,7 +96,8 @@ def _scores(trained: Trained) -> list[dict[str, Any]]:
     """Scores on the newest sessions of the validation windows, by horizon; not those of the gate."""
     origins = np.unique(trained.validation.origin)
     newest = trained.validation.originating(origins[-SCORED:][0], origins[-1] + 1)
-    scores = score(forecasts_table(trained.name, newest, trained.fitted.predict(newest)))
+    table = forecasts_table(trained.name, newest, trained.fitted.predict(newest))
+    scores = score(table, newest.target.scores)
     return _plain(scores.drop(columns="model"))
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from app.evaluation.conformal import SUFFIX
 from app.prices.adjust import adjusted
 from app.schema import LEVELS, MEDIAN, QUANTILES
 
@@ -13,6 +14,10 @@ REFERENCES = (
     "ewma",
     "garch",
     "gjr-garch",
+    "egarch",
+    "har",
+    "always-up",
+    "base-rate",
     "quantile-boosting",
     "linear-quantile",
 )
@@ -25,10 +30,15 @@ SHOWN = ("q0.05", "q0.25", MEDIAN, "q0.75", "q0.95")
 """The quantiles that a table shows as prices."""
 
 
+def base_model(model: str) -> str:
+    """The model that was corrected, of one that was."""
+    return model.removesuffix(SUFFIX)
+
+
 def main_model(forecasts: pd.DataFrame) -> str | None:
     """The first network in a forecasts table, else the first model that is no reference, else any; None if empty."""
     models = list(dict.fromkeys(forecasts["model"]))
-    networks = [model for model in models if model not in REFERENCES]
+    networks = [model for model in models if base_model(model) not in REFERENCES]
     others = [model for model in models if model not in BESIDE]
     return (networks or others or models or [None])[0]
 
@@ -44,6 +54,23 @@ def price_table(forecasts: pd.DataFrame) -> pd.DataFrame:
     for name in SHOWN:
         table[name.replace("q", "p")] = (forecasts["origin_close"] * np.exp(forecasts[name])).to_numpy()
     return table.assign(chance_of_rise=chance_of_rise(forecasts))
+
+
+def volatility_table(forecasts: pd.DataFrame) -> pd.DataFrame:
+    """The forecasts of a live run whose target is volatility, per session, for a table or a file.
+
+    Returns:
+        model, symbol, origin, horizon, date, origin_close, and the volatilities v0.05, v0.25, v0.50, v0.75 and v0.95.
+    """
+    table = forecasts[["model", "symbol", "origin", "horizon", "date", "origin_close"]].reset_index(drop=True)
+    for name in SHOWN:
+        table[name.replace("q", "v")] = np.exp(forecasts[name]).to_numpy()
+    return table
+
+
+def live_table(forecasts: pd.DataFrame, signed: bool) -> pd.DataFrame:
+    """`price_table`, or `volatility_table` where quantiles are of a log volatility."""
+    return price_table(forecasts) if signed else volatility_table(forecasts)
 
 
 def priced(forecasts: pd.DataFrame, prices: pd.DataFrame) -> pd.DataFrame:

@@ -13,8 +13,14 @@ from app.report.pricing import BESIDE, SHOWN, chance_of_rise, priced
 from app.schema import MEDIAN
 
 SCORE_COLUMNS = (
+    ("brier", "Brier score", 3),
+    ("log_loss", "Log loss", 3),
+    ("accuracy", "Likelier came", 1),
+    ("auc", "AUC", 1),
+    ("rises", "Rises", 1),
     ("crps", "CRPS", 3),
     ("pinball", "Pinball", 3),
+    ("qlike", "QLIKE", 3),
     ("mae", "MAE", 3),
     ("rmse", "RMSE", 3),
     ("direction", "Direction right", 1),
@@ -25,13 +31,21 @@ SCORE_COLUMNS = (
 )
 """Column of the scores, its heading, and the decimals with which it is shown in %."""
 
-LOWER_IS_BETTER = ("crps", "pinball", "mae", "rmse")
+LOWER_IS_BETTER = ("brier", "log_loss", "crps", "pinball", "qlike", "mae", "rmse")
+NEITHER = ("rises", "width_80")
+SESSIONS_A_YEAR = 252
 PRICE_COLUMNS = tuple(zip(SHOWN, ("5 %", "25 %", "Median", "75 %", "95 %"), strict=True))
 QUESTIONS = (
     ("crps", "random-walk", "Are its odds better than the random walk’s?"),
     ("crps", "gjr-garch", "Are its odds better than GJR-GARCH’s?"),
-    ("mae", "random-walk", "Is its median nearer to what happened than the last close?"),
+    ("crps", "har", "Are its odds better than HAR’s?"),
+    ("qlike", "har", "Is its expected variance better than HAR’s?"),
+    ("brier", "base-rate", "Are its odds of a rise better than how often prices rose before?"),
+    ("wrong", "always-up", "Is it right more often than always saying “up”?"),
+    ("mae", "random-walk", "Is its median nearer to what happened than the last {naive}?"),
 )
+NAIVE = {True: "close", False: "volatility"}
+"""What stands still in the naive forecast, by whether the target has a sign."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +54,19 @@ class Question:
 
     text: str
     verdicts: tuple[Verdict, ...]
+    naive: str = "close"
 
 
-def questions(verdicts: Sequence[Verdict], model: str | None) -> list[Question]:
+def questions(verdicts: Sequence[Verdict], model: str | None, signed: bool = True) -> list[Question]:
     """The questions about one model that the verdicts can answer."""
     asked = []
     for metric, reference, text in QUESTIONS:
         wanted = (model, metric, reference)
         found = [verdict for verdict in verdicts if (verdict.model, verdict.metric, verdict.reference) == wanted]
         if found:
-            asked.append(Question(text, tuple(sorted(found, key=lambda verdict: verdict.horizon))))
+            naive = NAIVE[signed]
+            ordered = tuple(sorted(found, key=lambda verdict: verdict.horizon))
+            asked.append(Question(text.format(naive=naive), ordered, naive))
     return asked
 
 
@@ -76,20 +93,24 @@ def skill_ratios(scores: pd.DataFrame, verdicts: Sequence[Verdict], reference: s
     return table.reset_index(drop=True)
 
 
-def score_groups(scores: pd.DataFrame) -> list[dict]:
-    """One group per horizon: its rows, the naive model and GJR-GARCH first, and the best of each column."""
+def score_groups(scores: pd.DataFrame, beside: Sequence[str] = BESIDE, loss: str = "crps") -> list[dict]:
+    """One group per horizon: its rows, the models beside every number first, and the best of each column.
+
+    Args:
+        beside: those models. loss: the column that is shown as a multiple of theirs.
+    """
     groups = []
     for horizon, part in scores.groupby("horizon"):
-        ordered = [m for m in BESIDE if m in set(part["model"])]
+        ordered = [m for m in beside if m in set(part["model"])]
         ordered += [m for m in part["model"] if m not in ordered]
         rows = part.set_index("model").loc[ordered]
-        relative = {m: rows["crps"] / rows["crps"][m] for m in BESIDE if m in ordered}
+        relative = {m: rows[loss] / rows[loss][m] for m in beside if m in ordered}
         groups.append(
             {
                 "horizon": int(horizon),
-                "rows": [{"model": m, "reference": m in BESIDE, **rows.loc[m].to_dict()} for m in ordered],
+                "rows": [{"model": m, "reference": m in beside, **rows.loc[m].to_dict()} for m in ordered],
                 "relative": {m: ratio.to_dict() for m, ratio in relative.items()},
-                "best": {name: _best(rows, name) for name, _, _ in SCORE_COLUMNS},
+                "best": {name: _best(rows, name) for name, _, _ in SCORE_COLUMNS if name in rows},
                 "days": int(rows["days"].max()),
                 "symbols": int(rows["symbols"].max()),
                 "n": int(rows["n"].max()),
@@ -100,7 +121,7 @@ def score_groups(scores: pd.DataFrame) -> list[dict]:
 
 def _best(rows: pd.DataFrame, name: str) -> set[str]:
     """The models that no other beats in a column; none where narrower or wider is not better or worse."""
-    if name == "width_80":
+    if name in NEITHER:
         return set()
     values = rows[name]
     if name.startswith("coverage_"):
@@ -143,6 +164,19 @@ def newest_rows(live: pd.DataFrame, prices: pd.DataFrame) -> list[dict]:
         rows = part[part["origin"] == origin].sort_values("horizon").to_dict("records")
         last = {"origin": origin, "close": rows[0]["origin_close"], "older": origin < newest}
         entries.append({"model": model, "symbol": symbol, **last, "rows": rows})
+    return entries
+
+
+def volatility_rows(live: pd.DataFrame) -> list[dict]:
+    """As `newest_rows`, of forecasts of a log volatility: volatilities per session, and the median's a year."""
+    table = live.assign(**{name: np.exp(live[name].astype("float64")) for name in SHOWN})
+    table = table.assign(yearly=table[MEDIAN] * np.sqrt(SESSIONS_A_YEAR))
+    newest = live["origin"].max()
+    entries = []
+    for (model, symbol), part in table.groupby(["model", "symbol"], sort=False):
+        origin = part["origin"].max()
+        rows = part[part["origin"] == origin].sort_values("horizon").to_dict("records")
+        entries.append({"model": model, "symbol": symbol, "origin": origin, "older": origin < newest, "rows": rows})
     return entries
 
 

@@ -8,6 +8,7 @@ from app.dataset import make_windows
 from app.dataset.targets import TARGETS, target
 from app.dataset.windows import WindowSpec
 from app.errors import SettingsError
+from app.forecasters import TARGET_NAMES
 
 VOLATILITY = WindowSpec(lookback=10, horizons=(1, 5), target="volatility")
 
@@ -70,6 +71,10 @@ def test_the_direction_learns_from_returns(prices):
     np.testing.assert_array_equal(direction.actual, returns.actual)
     np.testing.assert_array_equal(direction.scale, returns.scale)
     assert TARGETS["direction"].kept_as == TARGETS["return"].kept_as == ""
+
+
+def test_the_command_line_names_every_target():
+    assert list(TARGETS) == list(TARGET_NAMES)
 
 
 def test_every_target_says_what_it_is_judged_by():

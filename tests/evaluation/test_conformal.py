@@ -4,11 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from app.dataset import make_windows
+from app.dataset.windows import WindowSpec
 from app.errors import SettingsError
-from app.evaluation.conformal import conformal
+from app.evaluation.conformal import conformal, corrected_newest
 from app.evaluation.metrics import score
+from app.forecasters.base import forecasts_table
 from app.schema import LEVELS, MEDIAN, QUANTILES
-from tests.evaluation.planted import gaussian, overlapping
+from tests.evaluation.planted import NORMAL, gaussian, overlapping
 from tests.reference import adaptive_conformal
 
 COLUMNS = list(QUANTILES)
@@ -131,3 +134,36 @@ def test_no_forecasts_are_no_corrections(known):
 def test_a_rate_that_cannot_learn_is_refused(known, rate):
     with pytest.raises(SettingsError, match=r"rate must be above 0 and at most 1, got"):
         conformal(known, rate)
+
+
+@pytest.fixture
+def windows(prices):
+    return make_windows(prices, WindowSpec(10, (1, 5)))
+
+
+class Narrow:
+    """A fitted model whose quantiles are four times too narrow."""
+
+    def predict(self, windows):
+        return windows.restored(np.broadcast_to(0.25 * NORMAL, (len(windows), 2, 19)))
+
+
+def test_a_live_forecast_is_corrected_by_what_the_same_model_would_have_said(windows, monkeypatch):
+    """It is the last origin of the correction of all its forecasts, one row for each symbol and horizon."""
+    monkeypatch.setattr("app.evaluation.conformal.RECENT", 1000)
+    live = corrected_newest("lstm", Narrow(), windows)
+    whole = conformal(forecasts_table("lstm", windows, Narrow().predict(windows)))
+    expected = whole[whole["origin"] == whole["origin"].max()].reset_index(drop=True)
+    pd.testing.assert_frame_equal(live, expected)
+    assert live["model"].unique().tolist() == ["lstm-conformal"]
+    plain = forecasts_table("lstm", windows.newest(), Narrow().predict(windows.newest()))
+    assert ((live["q0.95"] - live["q0.05"]) > 1.5 * (plain["q0.95"] - plain["q0.05"])).all()
+
+
+def test_a_live_forecast_depends_on_nothing_older_than_a_year(windows, monkeypatch):
+    monkeypatch.setattr("app.evaluation.conformal.RECENT", 50)
+    cut = np.unique(windows.origin)[-50]
+    recent = windows.originating(cut, windows.origin.max() + 1)
+    pd.testing.assert_frame_equal(
+        corrected_newest("lstm", Narrow(), windows), corrected_newest("lstm", Narrow(), recent)
+    )

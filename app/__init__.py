@@ -22,11 +22,14 @@ _PLACES = {
     "backtest": "app.pipeline",
     "train": "app.pipeline",
     "forecast": "app.pipeline",
+    "look_inside": "app.commands.inspection",
     "score": "app.evaluation.metrics",
     "verdict": "app.evaluation.significance",
     "price_table": "app.report.pricing",
     "actual_pictures": "app.report.gallery",
     "newest_pictures": "app.report.gallery",
+    "inside_pictures": "app.report.inspected",
+    "inside_sentences": "app.report.inspected",
     "write_report": "app.report.page",
 }
 

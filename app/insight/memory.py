@@ -12,7 +12,7 @@ from app.insight.anatomy import Watched, carries_state, phase, responder, standa
 from app.insight.gates import BAND, pooled
 from app.insight.gradients import jacobian
 from app.insight.replay import Replay
-from app.insight.sample import reaching_back
+from app.insight.sample import reaching_back, sessions_held
 
 PARTS = ("median", "width")
 """Of a forecast: its median, and the distance from its lowest to its highest quantile."""
@@ -34,13 +34,8 @@ def rows_asked(models: Sequence[keras.Model], windows: Windows, wanted: int) -> 
     lookback = windows.spec.lookback
     if not carries_state(models[0]) or not len(windows):
         return lookback
-    panel = windows.panel
-    past = int(np.median(windows.ends - panel.offsets[panel.code[windows.ends]])) + 1
-    turn = phase(models[0])
-    longest = max(lookback, lookback + (min(wanted, past) - lookback) // turn * turn)
-    while longest > lookback and len(reaching_back(windows, longest)) < len(windows) / 2:
-        longest = max(lookback, longest - max(1, 20 // turn) * turn)
-    return longest
+    turn, longest = phase(models[0]), int(np.quantile(sessions_held(windows), 0.5, method="lower"))
+    return max(lookback, lookback + (min(wanted, longest) - lookback) // turn * turn)
 
 
 def sensitivities(models: Sequence[keras.Model], windows: Windows, rows: int) -> tuple[np.ndarray, list]:

@@ -31,3 +31,12 @@ def reaching_back(windows: Windows, rows: int) -> Windows:
     """The same windows with `rows` sessions each, those whose symbol has as many."""
     panel = replace(windows.panel, spec=replace(windows.spec, lookback=rows))
     return Windows(panel, windows.ends[np.isin(windows.ends, panel.usable_ends(rows))])
+
+
+def sessions_held(windows: Windows) -> np.ndarray:
+    """(n,) sessions of one symbol with finite features, without a gap, up to each window's origin."""
+    panel = windows.panel
+    row = np.arange(len(panel.date))
+    unusable = np.where(np.isfinite(panel.features).all(axis=1), -1, row)
+    before = np.maximum(np.maximum.accumulate(unusable), panel.offsets[panel.code] - 1)
+    return windows.ends - before[windows.ends]

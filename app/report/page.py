@@ -2,7 +2,7 @@
 
 import base64
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from app.atomic import publish_file, publish_text
 from app.evaluation.calibration import CALIBRATION_COLUMNS, PIT_COLUMNS
 from app.evaluation.significance import Verdict
-from app.report import gallery, tables
+from app.report import gallery, inspected, tables
 from app.report.pricing import BESIDE, main_model
 from app.report.style import DPI, ahead
 from app.report.wording import FILTERS, moment, subject, summary
@@ -38,6 +38,7 @@ class Findings:
     settings: nested; versions: by package.
     stale: why the newest forecast is not fresh, or None.
     calibration, pit: see `evaluation.calibration`; empty when nothing was measured.
+    inspection: the tables of `insight.inspection`, by name; empty when no network was looked into.
     """
 
     title: str
@@ -55,6 +56,7 @@ class Findings:
     stale: str | None = None
     calibration: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(CALIBRATION_COLUMNS)))
     pit: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PIT_COLUMNS)))
+    inspection: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,26 @@ def write_report(findings: Findings, folder: Path) -> Path:
     return path
 
 
+def write_inspection(found: Mapping[str, pd.DataFrame], title: str, about: str, folder: Path) -> Path:
+    """Write what was seen inside networks as a page of its own, and its figures as PNG files.
+
+    Args:
+        found: the tables of `insight.inspection`, of one network at least.
+        title, about: the heading, and one sentence below it.
+
+    Returns:
+        The path of the page, folder/inspection.html.
+
+    Raises:
+        StorageError: the folder cannot be written, or the disk is full.
+    """
+    given = {"title": title, "about": about, "seen": _inside(found, Path(folder))}
+    page = _environment().get_template("inspection.html.j2").render(given)
+    path = publish_text(Path(folder) / "inspection.html", page)
+    log.info("inspection: %s (%.1f MB)", path, path.stat().st_size / 1e6)
+    return path
+
+
 def arrange(findings: Findings, folder: Path) -> dict:
     """What the template lays out, by name; the figures are written on the way."""
     main = main_model(findings.forecasts) or main_model(findings.live)
@@ -117,6 +139,7 @@ def arrange(findings: Findings, folder: Path) -> dict:
         "issues": findings.issues.head(ISSUES_LISTED).to_dict("records"),
         "issues_unlisted": max(0, len(findings.issues) - ISSUES_LISTED),
         "settings": dict(tables.flattened(findings.settings)),
+        "seen": _inside(findings.inspection, folder),
         **_figures(findings, main, folder),
     }
 
@@ -133,6 +156,22 @@ def _figures(findings: Findings, main: str | None, folder: Path) -> dict:
         "actuals": _show(gallery.actual_pictures(findings.forecasts, findings.prices), folder),
         "newest": _show(gallery.newest_pictures(findings.live, findings.prices), folder),
         "curves": _show(gallery.learning_pictures(findings.curves), folder),
+    }
+
+
+def _inside(found: Mapping[str, pd.DataFrame], folder: Path) -> dict | None:
+    """What the section about the networks themselves shows; None where nobody looked."""
+    if not found or found["half_lives"].empty:
+        return None
+    said = inspected.inside_sentences(found)
+    lives = found["half_lives"].assign(part=found["half_lives"]["part"].map(inspected.PARTS))
+    return {
+        "days": int(found["importance"]["days"].max()),
+        "notes": said["notes"],
+        "half_lives": lives.to_dict("records"),
+        "gate_rows": found["gates"].to_dict("records"),
+        "knockout_words": said["knockout"],
+        **{part: _show(pictures, folder) for part, pictures in inspected.pictures(found).items()},
     }
 
 

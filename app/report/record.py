@@ -1,6 +1,7 @@
 """The findings of a run on disk, so that its report can be written again later."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,9 @@ from app.evaluation.significance import Verdict, to_json
 from app.report.page import Findings, write_report
 
 TABLES = ("forecasts", "live", "prices", "issues")
+TEXT = {"layer": "str"}
+"""Columns of a CSV file that look like numbers and are names."""
+
 SHEETS = ("scores", "coverage", "calibration", "pit")
 
 
@@ -57,8 +61,17 @@ def save_findings(findings: Findings, folder: Path) -> None:
     table = pd.concat(curves) if curves else pd.DataFrame(columns=["epoch", "network"])
     publish_file(folder / "curves.csv", partial(table.to_csv, index=False))
     publish_text(folder / "verdict.json", json.dumps(to_json(findings.verdicts), indent=1, allow_nan=False))
+    save_inspection(findings.inspection, folder)
     about = {name: getattr(findings, name) for name in ("title", "made_at", "settings", "versions", "stale")}
     publish_text(folder / "about.json", json.dumps(about, indent=1))
+
+
+def save_inspection(found: Mapping[str, pd.DataFrame], folder: Path) -> None:
+    """Write what was seen inside networks into folder/inspection, a CSV file for each table; an older one goes."""
+    for path in (Path(folder) / "inspection").glob("*.csv"):
+        path.unlink()
+    for name, table in found.items():
+        publish_file(Path(folder) / "inspection" / f"{name}.csv", partial(table.to_csv, index=False))
 
 
 def load_findings(folder: Path) -> Findings:
@@ -78,6 +91,7 @@ def load_findings(folder: Path) -> Findings:
             **json.loads((folder / "about.json").read_text(encoding="utf-8")),
             verdicts=_verdicts(folder / "verdict.json"),
             curves=_curves(folder / "curves.csv"),
+            inspection={path.stem: pd.read_csv(path, dtype=TEXT) for path in (folder / "inspection").glob("*.csv")},
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamageError(f"{folder}: findings cannot be read ({error}). Run again.") from error

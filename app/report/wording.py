@@ -41,6 +41,11 @@ def ratio(value: float) -> str:
     return NOTHING if math.isnan(value) else f"{value:.3f}"
 
 
+def one_decimal(value: float) -> str:
+    """A number with one decimal."""
+    return NOTHING if math.isnan(value) else f"{value:,.1f}"
+
+
 def chance(value: float) -> str:
     """A probability read off quantiles that end at 5 and 95 %."""
     if value <= 0.05 or value >= 0.95:
@@ -114,6 +119,7 @@ FILTERS = {
     "price": price,
     "count": count,
     "ratio": ratio,
+    "one_decimal": one_decimal,
     "chance": chance,
     "day": day,
     "short_day": short_day,

@@ -7,7 +7,7 @@ from app.insight import memory
 from app.insight.anatomy import watch
 from app.insight.gates import watched_members
 from app.insight.memory import half_life
-from app.insight.sample import reaching_back, whole_days
+from app.insight.sample import reaching_back, sessions_held, whole_days
 from tests.insight import planted
 
 ROWS = 60
@@ -92,6 +92,13 @@ def test_no_longer_a_window_is_asked_than_half_of_them_have():
     rows = memory.rows_asked([planted.network("lstm")], windows, 1000)
     assert 60 < rows < 200
     assert len(reaching_back(windows, rows)) >= len(windows) / 2
+
+
+def test_the_sessions_a_window_could_hold_are_those_without_a_gap():
+    windows = planted.windows()
+    held = sessions_held(windows)
+    for rows in (8, 50, 120):
+        assert set(reaching_back(windows, rows).ends) == set(windows.ends[held >= rows])
 
 
 def test_an_older_window_ends_where_it_did():

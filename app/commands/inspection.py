@@ -1,0 +1,118 @@
+"""The command that looks inside trained networks, and what `run` shows of it."""
+
+import logging
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from app import pipeline, registry
+from app.atomic import ensure_writable
+from app.commands.answer import Answer, records
+from app.config import Settings
+from app.dataset.windows import Windows
+from app.errors import SettingsError
+from app.evaluation.backtest import split
+from app.forecasters import NETWORKS, start
+from app.insight.effort import LIMITS, Effort
+from app.report.inspected import inside_sentences
+from app.report.page import write_inspection, write_report
+from app.report.record import load_findings, save_inspection
+
+log = logging.getLogger(__name__)
+
+SUMMARY = ("gates", "half_lives", "spectrum", "completeness", "importance", "knockout", "knockout_order", "notes")
+"""Tables in the answer for a program; the others are in the files."""
+
+NO_NETWORK = "{} is not a network: it has no gates, no state and no gradient to look at."
+
+Tables = dict[str, pd.DataFrame]
+
+
+def inspect(settings: Settings, options: Namespace) -> Answer:
+    """What the newest version of each network does with its windows; into --out, or into the newest report."""
+    effort = _effort(options)
+    names, others = _networks(settings, options)
+    strangers = [{"model": name, "subject": "all", "note": NO_NETWORK.format(name)} for name in others]
+    if not names:
+        return Answer({"notes": strangers}, "\n".join(one["note"] for one in strangers))
+    about = _about(settings, names)
+    report = None if options.out else _newest_report(settings)
+    folder = Path(options.out) if options.out else report or settings.data / "inspection"
+    ensure_writable(folder)
+    found = look_inside(settings, pipeline.load_prices(settings), names, effort)
+    save_inspection(found, folder)
+    if report:
+        write_report(load_findings(report), report)
+    page = write_inspection(found, "Inside the networks", about, folder)
+    tables = {name: records(found[name]) for name in SUMMARY}
+    said = [line for lines in inside_sentences(found).values() for line in [*lines, ""]]
+    words = [*said, *(one["note"] for one in strangers), f"tables and figures: {folder}", f"page: {page}"]
+    return Answer({"page": str(page), **tables, "notes": [*strangers, *tables["notes"]]}, "\n".join(words))
+
+
+def look_inside(
+    settings: Settings, prices: pipeline.Prices, names: Sequence[str] = (), effort: Effort | None = None
+) -> Tables:
+    """The tables of an inspection (`app.insight.effort.TABLES`) of the newest version of each network.
+
+    Args:
+        names: networks; by default those in `settings.models`.
+        effort: how much is looked at.
+
+    Returns:
+        No table where no network is named.
+    """
+    names = names or [name for name in settings.models if name in NETWORKS]
+    if not names:
+        return {}
+    insight, found = start.load("app.insight.inspection"), []
+    for name in names:
+        served = registry.newest_sound(settings.versions, name)
+        windows = pipeline.make_dataset(settings, prices, pipeline.version_spec(served.version))
+        found.append(insight.inspect(name, served.fitted, not_fitted_to(served.version, windows), effort))
+    return insight.together(found)
+
+
+def not_fitted_to(version: registry.Version, windows: Windows) -> Windows:
+    """The windows with known actuals that a version was validated on, and those since."""
+    card = version.card
+    _, validation = split(
+        windows.known_by(np.datetime64(card["trained_to"])), card["settings"]["backtest"]["validation"]
+    )
+    newest = windows.origin.max()
+    return windows.known_by(newest).originating(validation.origin.min(), newest + 1)
+
+
+def _effort(options: Namespace) -> Effort:
+    """How much is looked at, from the flags."""
+    given = {name: getattr(options, name) for name in LIMITS if getattr(options, name) is not None}
+    for name, value in given.items():
+        if not value.isdecimal():
+            raise SettingsError(f"inspect --{name} must be a whole number, got {value!r}.")
+    return Effort(**{name: int(value) for name, value in given.items()})
+
+
+def _networks(settings: Settings, options: Namespace) -> tuple[list[str], list[str]]:
+    """The networks asked for, by default the newest there is, and models asked for that are none."""
+    if options.models:
+        return [name for name in settings.models if name in NETWORKS], [
+            name for name in settings.models if name not in NETWORKS
+        ]
+    saved = [version.card["model"] for version in registry.versions(settings.versions)]
+    networks = [name for name in saved if name in NETWORKS]
+    if not networks:
+        raise SettingsError("no saved network yet: run `python -m app train --models lstm` first.")
+    return networks[-1:], []
+
+
+def _newest_report(settings: Settings) -> Path | None:
+    found = sorted((settings.data / "reports").glob("*/about.json"), key=lambda path: path.stat().st_mtime)
+    return found[-1].parent if found else None
+
+
+def _about(settings: Settings, names: Sequence[str]) -> str:
+    versions = [registry.newest(settings.versions, name).id for name in names]
+    return f"Looked at on {pd.Timestamp.now(tz='UTC'):%-d %B %Y}: {', '.join(versions)}."

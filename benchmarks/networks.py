@@ -27,7 +27,7 @@ from app.forecasters import recurrent
 from app.forecasters.base import forecasts_table
 from app.forecasters.garch import Garch
 from app.forecasters.networks import PinballLoss, forecaster, trainer
-from app.forecasters.recipe import CELLS, Network
+from app.forecasters.recipe import CELLS, SHAPES, Network
 from app.insight.memory import half_lives, rows_asked, sensitivities
 from app.insight.sample import spread
 from app.prices.quality import inspect, sound
@@ -40,6 +40,7 @@ SESSIONS, VALIDATION = 3000, 252
 NETWORKS: Mapping[str, Network] = {
     **{cell: Network(cell=cell) for cell in CELLS},
     "lstm, 2 layers": Network(cell="lstm", layers=2),
+    **{f"lstm, {shape}": Network(cell="lstm", shape=shape) for shape in SHAPES if shape != Network().shape},
 }
 """What is compared, by the name it has in the table."""
 

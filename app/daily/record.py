@@ -1,38 +1,29 @@
-"""The live record: what the champion said beforehand against what came true, and the alarms it raises."""
+"""The live record: what the champion said beforehand against what came true."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from app.evaluation.gate import chance, match
+from app.evaluation.drift import alarms
+from app.evaluation.gate import match
 from app.evaluation.metrics import coverage
 from app.evaluation.verdict import RANDOM_WALK
 from app.journal import Journal
 
 LOOKED_AT = 60
-"""Newest origins with known actuals that alarms are taken from, at each horizon."""
-
-LEAST = 40
-"""Fewer sessions than these raise no alarm."""
+"""Newest origins with known actuals that the figures are taken from, at each horizon."""
 
 NOMINAL = 0.8
-"""The central interval that is watched."""
+"""The central interval that is shown."""
 
-BAND = 1.75
-"""How many half-widths of the 95 % band the coverage may be off: a band of 99.9 %, as it is looked at every day."""
-
-WORSE = 0.01
-"""Largest one-sided p-value at which the champion counts as worse than the random walk."""
-
-CALENDAR_DAYS = 250
-"""Days before the newest origin in which the sessions looked at lie."""
+CALENDAR_DAYS = 400
+"""Days before the newest origin in which the record that is read begins."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """The record of the champion at one horizon, in sessions; alarm: what is wrong with it, or "".
+    """The record of the champion at one horizon, in sessions.
 
     coverage: share of actuals inside the central 80 % interval. excess: its CRPS relative to the random
     walk's, less 1, on rows both forecast; None where there are none.
@@ -43,7 +34,6 @@ class Line:
     days: int
     coverage: float
     excess: float | None
-    alarm: str = ""
 
 
 def live_forecasts(journal: Journal, days: int = CALENDAR_DAYS) -> pd.DataFrame:
@@ -56,37 +46,24 @@ def live_forecasts(journal: Journal, days: int = CALENDAR_DAYS) -> pd.DataFrame:
     return table[made <= table["date"]].reset_index(drop=True)
 
 
-def live_record(table: pd.DataFrame, model: str) -> list[Line]:
-    """The record of a model, horizon by horizon, and the alarms.
+def live_record(table: pd.DataFrame, model: str) -> tuple[list[Line], list[str]]:
+    """(figures horizon by horizon, alarms in words) of a model; docs/methods.md has the alarms' bands.
 
     Args:
         table: as `live_forecasts`, with the rows of the random walk.
         model: the champion's name in the table.
     """
-    known = table[table["actual"].notna()]
-    return [line for horizon, rows in known.groupby("horizon") for line in _line(rows, model, int(str(horizon)))]
+    ours = table[(table["model"] == model) & table["actual"].notna()]
+    walk = table[(table["model"] == RANDOM_WALK) & table["actual"].notna()]
+    lines = [_line(rows, walk, model, int(str(horizon))) for horizon, rows in ours.groupby("horizon")]
+    return lines, [alarm.sentence for alarm in alarms(table, model)]
 
 
-def _line(rows: pd.DataFrame, model: str, horizon: int) -> Iterator[Line]:
-    ours = rows[rows["model"] == model]
-    if len(ours) == 0:
-        return
+def _line(ours: pd.DataFrame, walk: pd.DataFrame, model: str, horizon: int) -> Line:
     since = np.unique(ours["origin"])[-LOOKED_AT:][0]
-    ours, naive = ours[ours["origin"] >= since], rows[(rows["model"] == RANDOM_WALK) & (rows["origin"] >= since)]
+    ours = ours[ours["origin"] >= since]
+    naive = walk[(walk["horizon"] == horizon) & (walk["origin"] >= since)]
     reached = coverage(ours)
     row = reached[np.isclose(reached["nominal"], NOMINAL)].iloc[0]
-    alarms, excess = list(_off_promise(row)), None
-    if len(naive) and model != RANDOM_WALK:
-        found = match(ours, naive)
-        excess = float(found.difference.mean()) if len(found.difference) else None
-        if len(found.difference) >= LEAST and chance(-found.difference, horizon) < WORSE:
-            alarms.append(f"its CRPS is {100 * found.difference.mean():.1f} % higher than the random walk's")
-    told = f"{model}, {horizon} ahead, {row.days} sessions: {'; '.join(alarms)}" if alarms else ""
-    yield Line(model, horizon, int(row.days), float(row.reached), excess, told)
-
-
-def _off_promise(row: pd.Series) -> Iterator[str]:
-    """Coverage outside its band."""
-    half = (row.high - row.low) / 2
-    if row.days >= LEAST and np.isfinite(half) and abs(row.reached - NOMINAL) > BAND * half:
-        yield f"its 80 % interval held {row.reached:.0%}"
+    found = match(ours, naive).difference if len(naive) and model != RANDOM_WALK else np.zeros(0)
+    return Line(model, horizon, int(row.days), float(row.reached), float(found.mean()) if len(found) else None)

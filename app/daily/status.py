@@ -26,7 +26,8 @@ class Status:
     """Everything `status` shows.
 
     origins: symbol → newest origin forecast. missing: symbols asked for that were never forecast. last: the
-    newest note, as `LAST`. fault: why the champion cannot serve, or "". disk: bytes by folder.
+    newest note, as `LAST`. drift: alarms of the record. fault: why the champion cannot serve, or "". disk: bytes
+    by folder.
     """
 
     source: str
@@ -40,6 +41,7 @@ class Status:
     last: tuple[str, str, str, str, str] | None
     settled: dict[str, int]
     record: list[Line]
+    drift: list[str]
     quarantined: int
     disk: dict[str, int] = field(default_factory=dict)
 
@@ -55,7 +57,7 @@ class Status:
     @property
     def alarms(self) -> list[str]:
         """What somebody should look at."""
-        return [line.alarm for line in self.record if line.alarm] + ([self.fault] if self.fault else [])
+        return [*self.drift, *([self.fault] if self.fault else [])]
 
     def plain(self) -> dict[str, Any]:
         """For --json."""
@@ -93,6 +95,7 @@ def status(settings: Settings, now: pd.Timestamp | None = None) -> Status:
     chosen = {symbol: origins[symbol] for symbol in wanted if symbol in origins}
     champion, settled = journal.champion(), [note.outcome for note in journal.settled().values()]
     fault, model = _fault(settings, champion)
+    record, drift = live_record(live_forecasts(journal), model) if model else ([], [])
     return Status(
         source=source,
         now=moment,
@@ -104,7 +107,8 @@ def status(settings: Settings, now: pd.Timestamp | None = None) -> Status:
         promotions=max(0, len(journal.champions()) - 1),
         last=_last(journal),
         settled={DONE: settled.count(DONE), SKIPPED: settled.count(SKIPPED)},
-        record=live_record(live_forecasts(journal), model) if model else [],
+        record=record,
+        drift=drift,
         quarantined=len(Ledger(settings.ledger).quarantine(source)),
         disk={place: _size(settings.home / place) for place in ("data", "models")},
     )

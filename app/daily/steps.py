@@ -194,7 +194,9 @@ def train(start: Start) -> Training | None:
     folder = start.do("train", made=_made_already(start))
     made = _made(folder)
     decision = _decision(start, made, folder)
-    detail = json.dumps({"challenger": made["version"], "champion": made["champion"], **dataclasses.asdict(decision)})
+    card = registry.digest(start.settings.versions / made["version"] / "card.json")
+    judged = {"challenger": made["version"], "champion": made["champion"], **dataclasses.asdict(decision)}
+    detail = json.dumps({**judged, "card": card})
     champion = start.journal.champion()
     if decision.promote and (champion is None or champion.version != made["version"]):
         start.journal.crown(made["version"], decision.reason, decision.p_value, detail)

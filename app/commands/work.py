@@ -17,6 +17,7 @@ from app.atomic import ensure_replaceable, ensure_writable, publish_file, publis
 from app.commands.answer import Answer, records, text
 from app.config import Settings
 from app.daily.freshness import staleness
+from app.dataset.targets import target
 from app.doctor import examine
 from app.errors import DataError, SettingsError
 from app.evaluation.significance import to_json, verdicts
@@ -24,7 +25,7 @@ from app.forecasters import NETWORKS
 from app.prices.outcomes import raise_failures
 from app.registry import Served
 from app.report.page import Findings, write_report
-from app.report.pricing import price_table
+from app.report.pricing import base_model, live_table
 from app.report.record import EVIDENCE, OURS, load_findings, publish_findings
 
 PAGE = ("report.html", "figures")
@@ -48,7 +49,8 @@ def run(settings: Settings, options: Namespace) -> Answer:
     live = pipeline.forecast(settings, prices)
     findings = _findings(settings, prices, evidence, live)
     page = publish_findings(findings, wanted or _report_folder(settings, live))
-    forecasts = {"stale": findings.stale, "forecasts": records(price_table(live))}
+    signed = evidence.target.signed
+    forecasts = {"stale": findings.stale, "target": findings.target, "forecasts": records(live_table(live, signed))}
     result = {"report": str(page), **to_json(evidence.verdicts), **forecasts}
     return Answer(result, "\n".join([*_sentences(evidence, settings.models), "", f"report: {page}"]), findings.stale)
 
@@ -119,7 +121,7 @@ def forecast(settings: Settings, options: Namespace) -> Answer:
     prices = pipeline.load_prices(settings)
     live = pipeline.forecast(settings, prices, served)
     stale = staleness(settings, live)
-    table = price_table(live)
+    table = live_table(live, target(settings.window.target).signed)
     if options.out:
         publish_file(Path(options.out) / "live.csv", lambda path: table.to_csv(path, index=False))
     by = {
@@ -166,7 +168,7 @@ def _check_asked(settings: Settings, served: Iterable[Served]) -> None:
     """Refuse windows other than those a version was trained on; say so where it learnt from another source."""
     for version in (one.version for one in served):
         trained = pipeline.version_spec(version)
-        for name in (field.name for field in fields(trained)):
+        for name in (field.name for field in fields(trained) if field.name != "target"):  # `served` looks to that
             asked, had = getattr(settings.window, name), getattr(trained, name)
             if f"window.{name}" in settings.given and asked != had:
                 raise SettingsError(
@@ -196,7 +198,7 @@ def _page_again(findings: Findings, folder: Path, draft: Path) -> None:
 
 def _sentences(evidence: pipeline.Evidence, models: Sequence[str]) -> list[str]:
     """The verdicts on the networks, or on all models where there is no network; else what can be said."""
-    networks = [verdict.sentence for verdict in evidence.verdicts if verdict.model in NETWORKS]
+    networks = [verdict.sentence for verdict in evidence.verdicts if base_model(verdict.model) in NETWORKS]
     return networks or [verdict.sentence for verdict in evidence.verdicts] or _without_reference(evidence, models)
 
 
@@ -230,13 +232,18 @@ def _findings(settings: Settings, prices: pipeline.Prices, evidence: pipeline.Ev
         settings=pipeline.plain_settings(settings),
         versions=pipeline.package_versions(),
         stale=staleness(settings, live),
+        target=evidence.target.name,
+        comparison=evidence.comparison,
+        superiority=evidence.superiority,
+        direction=evidence.direction,
     )
 
 
 def _report_folder(settings: Settings, live: pd.DataFrame) -> Path:
     """Named after source and newest origin; with a number where somebody keeps files of their own under that name."""
     newest = pd.Timestamp(live["origin"].max()).date().isoformat()
-    place = settings.data / "reports" / f"{pipeline.source_label(settings)}-{newest}"
+    asked = "" if settings.window.target == "return" else f"-{settings.window.target}"
+    place = settings.data / "reports" / f"{pipeline.source_label(settings)}{asked}-{newest}"
     for folder in (place, *(place.with_name(f"{place.name}-{number}") for number in range(2, 100))):
         with contextlib.suppress(SettingsError):
             return ensure_replaceable(folder, OURS)

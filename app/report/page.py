@@ -13,9 +13,11 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from app.atomic import publish_file, publish_text
+from app.dataset.targets import TARGETS, Target
 from app.evaluation.calibration import CALIBRATION_COLUMNS, PIT_COLUMNS
+from app.evaluation.comparison import DIRECTION_COLUMNS, RIVAL_COLUMNS, SUMMARY_COLUMNS
 from app.evaluation.significance import Verdict
-from app.report import gallery, inspected, tables
+from app.report import gallery, inspected, many, tables
 from app.report.pricing import BESIDE, main_model
 from app.report.style import DPI, ahead
 from app.report.wording import FILTERS, moment, subject, summary
@@ -36,9 +38,11 @@ class Findings:
     prices: a price table of sound rows, as traded; issues: what was unsound.
     curves: by network, columns epoch, loss, validation_loss and perhaps member.
     settings: nested; versions: by package.
-    stale: why the newest forecast is not fresh, or None.
+    stale: why the newest forecast is not fresh, or None. fresh_until: ISO 8601, from when it is not; "" for never.
     calibration, pit: see `evaluation.calibration`; empty when nothing was measured.
     inspection: the tables of `insight.inspection`, by name; empty when no network was looked into.
+    target: what was forecast, a name of `dataset.targets.TARGETS`.
+    comparison, superiority, direction: see `evaluation.comparison`; empty when nothing was asked.
     """
 
     title: str
@@ -54,9 +58,14 @@ class Findings:
     settings: dict
     versions: dict[str, str]
     stale: str | None = None
+    fresh_until: str = ""
     calibration: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(CALIBRATION_COLUMNS)))
     pit: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PIT_COLUMNS)))
     inspection: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    target: str = "return"
+    comparison: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(SUMMARY_COLUMNS)))
+    superiority: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(RIVAL_COLUMNS)))
+    direction: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(DIRECTION_COLUMNS)))
 
 
 @dataclass(frozen=True)
@@ -116,25 +125,25 @@ def write_inspection(found: Mapping[str, pd.DataFrame], title: str, about: str, 
 def arrange(findings: Findings, folder: Path) -> dict:
     """What the template lays out, by name; the figures are written on the way."""
     main = main_model(findings.forecasts) or main_model(findings.live)
-    asked = tables.questions(findings.verdicts, main)
-    newest = tables.newest_rows(findings.live, findings.prices)
-    speaker = main_model(findings.live)
+    target = TARGETS[findings.target]
+    asked = tables.questions(findings.verdicts, main, target.signed)
     return {
         "findings": findings,
         "made": moment(findings.made_at),
+        "fresh_until": moment(findings.fresh_until) if findings.fresh_until else None,
         "subject": subject(findings.live if len(findings.live) else findings.forecasts),
         "main": main,
         "summary": summary(asked, main),
         "questions": asked,
         "others": tables.other_verdicts(findings.verdicts, asked),
-        "newest_model": speaker,
-        "newest_rows": [entry for entry in newest if entry["model"] == speaker],
-        "newest_others": [entry for entry in newest if entry["model"] != speaker],
+        **_newest(findings.live, findings.prices, target),
         "price_columns": tables.PRICE_COLUMNS,
-        "score_columns": tables.SCORE_COLUMNS,
+        "target": target,
+        "symbol_rows": many.symbol_rows(findings.comparison, main),
+        "rival_rows": many.rival_rows(findings.superiority),
+        "direction_rows": many.direction_rows(findings.direction, (main, *BESIDE)),
+        **_scored(findings.scores, target),
         "calibration_groups": tables.calibration_groups(findings.calibration, main),
-        "relative_to": [name for name in BESIDE if name in set(findings.scores["model"])],
-        "score_groups": tables.score_groups(findings.scores),
         "issue_counts": tables.issue_counts(findings.issues),
         "issues": findings.issues.head(ISSUES_LISTED).to_dict("records"),
         "issues_unlisted": max(0, len(findings.issues) - ISSUES_LISTED),
@@ -144,17 +153,44 @@ def arrange(findings: Findings, folder: Path) -> dict:
     }
 
 
+def _newest(live: pd.DataFrame, prices: pd.DataFrame, target: Target) -> dict:
+    """The newest forecast: what the main model says, and what the others do."""
+    newest = tables.newest_rows(live, prices) if target.signed else tables.volatility_rows(live)
+    speaker = main_model(live)
+    return {
+        "newest_model": speaker,
+        "newest_rows": [entry for entry in newest if entry["model"] == speaker],
+        "newest_others": [entry for entry in newest if entry["model"] != speaker],
+    }
+
+
+def _scored(scores: pd.DataFrame, target: Target) -> dict:
+    """The table of scores: its columns, and the models whose loss stands beside every other."""
+    loss, beside = target.questions[0][0], list(dict.fromkeys(reference for _, reference in target.questions))
+    return {
+        "loss_title": next(title for name, title, _ in tables.SCORE_COLUMNS if name == loss),
+        "score_columns": [column for column in tables.SCORE_COLUMNS if column[0] in scores],
+        "relative_to": [name for name in beside if name in set(scores["model"])],
+        "score_groups": tables.score_groups(scores, beside, loss),
+    }
+
+
 def _figures(findings: Findings, main: str | None, folder: Path) -> dict:
-    """The pictures of every section, and the model whose CRPS is 1 in those of skill."""
+    """The pictures of every section, and the model whose CRPS is 1 in those of skill.
+
+    Skill is drawn where CRPS was scored; prices are where the target has a sign: a volatility is no path of them.
+    """
     reference = next((name for name in reversed(BESIDE) if name in set(findings.scores["model"])), None)
-    ratios = tables.skill_ratios(findings.scores, findings.verdicts, reference)
+    reference = reference if "crps" in findings.scores else None
+    ratios = tables.skill_ratios(findings.scores, findings.verdicts, reference) if reference else None
+    signed = TARGETS[findings.target].signed
     return {
         "reference": reference,
-        "skill": _show(gallery.skill_picture(ratios, reference), folder),
+        "skill": [] if ratios is None else _show(gallery.skill_picture(ratios, reference), folder),
         "coverage": _show(gallery.coverage_pictures(findings.coverage, main), folder),
         "pit": _show(gallery.pit_pictures(findings.pit, main), folder),
-        "actuals": _show(gallery.actual_pictures(findings.forecasts, findings.prices), folder),
-        "newest": _show(gallery.newest_pictures(findings.live, findings.prices), folder),
+        "actuals": _show(gallery.actual_pictures(findings.forecasts, findings.prices), folder) if signed else [],
+        "newest": _show(gallery.newest_pictures(findings.live, findings.prices), folder) if signed else [],
         "curves": _show(gallery.learning_pictures(findings.curves), folder),
     }
 

@@ -20,6 +20,8 @@ TEXT = {"layer": "str"}
 """Columns of a CSV file that look like numbers and are names."""
 
 SHEETS = ("scores", "coverage", "calibration", "pit")
+LATER = ("comparison", "superiority", "direction")
+"""Tables that folders of earlier releases lack."""
 
 
 EVIDENCE = ("scores", "calibration", "pit", "comparison", "superiority", "direction")
@@ -55,14 +57,15 @@ def save_findings(findings: Findings, folder: Path) -> None:
     """Write forecasts.parquet, scores.csv, verdict.json and the rest of the findings into `folder`."""
     for name in TABLES:
         publish_file(folder / f"{name}.parquet", partial(getattr(findings, name).to_parquet, index=False))
-    for name in SHEETS:
+    for name in (*SHEETS, *LATER):
         publish_file(folder / f"{name}.csv", partial(getattr(findings, name).to_csv, index=False))
     curves = [curve.assign(network=name) for name, curve in findings.curves.items()]
     table = pd.concat(curves) if curves else pd.DataFrame(columns=["epoch", "network"])
     publish_file(folder / "curves.csv", partial(table.to_csv, index=False))
     publish_text(folder / "verdict.json", json.dumps(to_json(findings.verdicts), indent=1, allow_nan=False))
     save_inspection(findings.inspection, folder)
-    about = {name: getattr(findings, name) for name in ("title", "made_at", "settings", "versions", "stale")}
+    names = ("title", "made_at", "settings", "versions", "stale", "fresh_until", "target")
+    about = {name: getattr(findings, name) for name in names}
     publish_text(folder / "about.json", json.dumps(about, indent=1))
 
 
@@ -88,6 +91,7 @@ def load_findings(folder: Path) -> Findings:
         return Findings(
             **{name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES},
             **{name: pd.read_csv(folder / f"{name}.csv") for name in SHEETS},
+            **{name: pd.read_csv(path) for name in LATER if (path := folder / f"{name}.csv").exists()},
             **json.loads((folder / "about.json").read_text(encoding="utf-8")),
             verdicts=_verdicts(folder / "verdict.json"),
             curves=_curves(folder / "curves.csv"),

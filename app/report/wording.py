@@ -8,7 +8,17 @@ import pandas as pd
 from app.report.tables import Question
 
 MINUS, NOTHING, JOINED = "−", "–", "\u00a0"
-SPOKEN = {"random-walk": "the random walk", "gjr-garch": "GJR-GARCH"}
+SPOKEN = {
+    "random-walk": "the random walk", "gjr-garch": "GJR-GARCH", "har": "HAR",
+    "base-rate": "the base rate", "always-up": "always “up”",
+}  # fmt: skip
+CLAIMS = {
+    "mae": "median beats the last {naive}",
+    "crps": "odds beat those of {reference}",
+    "brier": "odds of a rise beat {reference}",
+    "qlike": "expected variance beats that of {reference}",
+    "wrong": "direction beats {reference}",
+}
 
 
 def hundredfold(value: float, decimals: int = 2, signed: bool = False) -> str:
@@ -98,11 +108,11 @@ def summary(asked: Sequence[Question], model: str | None) -> list[str]:
     for question in asked:
         found = question.verdicts
         reference = SPOKEN.get(found[0].reference, found[0].reference)
-        claim = "median beats the last close" if found[0].metric == "mae" else f"odds beat those of {reference}"
+        claim = CLAIMS[found[0].metric].format(naive=question.naive, reference=reference)
         better = [verdict.horizon for verdict in found if verdict.better]
         worse = [verdict.horizon for verdict in found if verdict.worse]
         where = "at every horizon" if len(better) == len(found) > 1 else _at(better)
-        rest = f"; {'it is' if found[0].metric == 'mae' else 'they are'} worse {_at(worse)}" if worse else ""
+        rest = f"; {'they are' if claim.startswith('odds') else 'it is'} worse {_at(worse)}" if worse else ""
         lines.append(f"{model}’s {claim} {where}{rest}.")
     return lines
 

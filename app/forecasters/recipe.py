@@ -167,6 +167,15 @@ def _complaints(network: Network) -> Iterator[str]:
             f"network.recurrent_dropout must be 0 with network.cell {cell!r}, got {network.recurrent_dropout}. "
             f"Use network.dropout, or one of {sorted(OF_KERAS)}."
         )
+    yield from _carried_in_vain(network)
+    reason = _without_meaning(cell, network.shape)
+    if reason:
+        yield f"network.shape {network.shape!r} has no meaning for {cell!r}: {reason}. Its shapes: {shapes_of(cell)}."
+
+
+def _carried_in_vain(network: Network) -> Iterator[str]:
+    """What is set about a state that is carried on, where none is, each as a message."""
+    cell = network.cell
     for name, off in (("truncation", "0"), ("stateful", "false")):
         value = getattr(network, name)
         if value and cell == "bidirectional-lstm":
@@ -176,9 +185,6 @@ def _complaints(network: Network) -> Iterator[str]:
             )
         if value and network.shape in SINGLE_ROW:
             yield f"network.{name} must be {off} with network.shape {network.shape!r}, which has no past, got {value}."
-    reason = _without_meaning(cell, network.shape)
-    if reason:
-        yield f"network.shape {network.shape!r} has no meaning for {cell!r}: {reason}. Its shapes: {shapes_of(cell)}."
 
 
 def shapes_of(cell: str) -> list[str]:

@@ -97,14 +97,19 @@ def _train(
             learnt.ends[drawn, None], learnt.targets[drawn], batch_size=batch, epochs=1, shuffle=False, verbose=0
         ).history["loss"][0]
         validation_loss = fitter.evaluate(checked.ends[:, None], checked.targets, batch_size=256, verbose=0)
-        found = {"epoch": epoch, "loss": float(loss), "validation_loss": float(validation_loss)}
-        rows.append({**found, **watch.look(epoch).columns})
+        rows.append(_row(epoch, loss, validation_loss, watch))
         _tell(recipe, rows[-1])
         if best.is_over(model, validation_loss):
             break
     best.restore(model)
     curve = pd.DataFrame(rows)
     return model, curve.assign(kept=curve["epoch"] == best.epoch)
+
+
+def _row(epoch: int, loss: float, validation_loss: float, watch: GradientWatch) -> dict[str, float]:
+    """A row of the training curve; taking it may raise the alarm."""
+    measured = {"epoch": epoch, "loss": float(loss), "validation_loss": float(validation_loss)}
+    return {**measured, **watch.look(epoch).columns}
 
 
 def _tell(recipe: Network, row: dict[str, float]) -> None:
@@ -120,10 +125,8 @@ def _announce(recipe: Network) -> None:
     if recipe.depth != recipe.layers:
         log.info("%s: %d layers, as the first has none below it to be gated to", recipe.cell, recipe.depth)
     gpu = any(device.startswith(("gpu", "cuda")) for device in keras.distribution.list_devices())
-    reason = cudnn_path(recipe)
-    if (
-        reason and recipe.cell not in WITHOUT_RECURRENCE
-    ):  # said without a GPU, too: settings travel to machines with one
+    reason = None if recipe.cell in WITHOUT_RECURRENCE else cudnn_path(recipe)
+    if reason:  # said without a GPU, too: settings travel to machines with one
         log.log(logging.WARNING if gpu else logging.INFO, "cuDNN is not used: %s.", reason)
 
 

@@ -27,6 +27,7 @@ from app.prices.sources import Sample
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 5
+SHOW = ("-m", "app", "prices", "show", "--source", "sample", "--quiet")
 EPOCHS = (1, 4)
 """The first epochs pay for compilation; what the others cost is the rate."""
 
@@ -50,11 +51,13 @@ def start_rows() -> list[tuple[str, str]]:
     """The command line's start, in pairs with a bare Python and with importing Keras."""
     pairs = [(child_seconds("-m", "app", "--help"), child_seconds("-c", "pass")) for _ in range(ROUNDS)]
     keras = child_seconds("-c", "import keras")
+    shown = [(child_seconds(*SHOW), child_seconds("-c", "pass")) for _ in range(ROUNDS)]
     help_seconds = median(pair[0] for pair in pairs)
     return [
         ("`python -m app --help`: processor seconds", f"{help_seconds:.2f}"),
         ("… over a bare `python -c pass`", f"{median(a / b for a, b in pairs):.1f} times"),
         ("importing Keras over `--help`", f"{keras / help_seconds:.0f} times"),
+        ("`prices show --source sample` over a bare `python -c pass`", f"{median(a / b for a, b in shown):.0f} times"),
     ]
 
 

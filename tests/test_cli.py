@@ -74,6 +74,16 @@ def test_commands_that_do_not_train_leave_tensorflow_alone(home, file):
     assert answer.stdout.strip().endswith("[]")
 
 
+def test_a_look_at_prices_loads_no_library_of_a_model(home, file):
+    code = (
+        "import sys; from app.cli import main\n"
+        f"assert main(['prices', 'check', {file!r}, '--quiet']) == 0\n"
+        "print([name for name in ('keras', 'sklearn', 'skops', 'arch', 'scipy.signal') if name in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert answer.stdout.strip().endswith("[]")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

@@ -6,7 +6,6 @@ from math import exp, isfinite, log
 from typing import Any
 
 import numpy as np
-from arch import arch_model
 
 from app.dataset.features import DECAY, FLOOR
 from app.dataset.windows import Panel, Windows
@@ -147,6 +146,8 @@ class FittedEgarch(FittedEach):
 
 def _maximum_likelihood(dates: np.ndarray, returns: np.ndarray) -> Dynamics | None:
     """The dynamics of one symbol; None where no maximum is found, or one that never returns to a level."""
+    from arch import arch_model  # costs two seconds: only when a symbol is fitted
+
     percent = PERCENT * returns
     model = arch_model(percent, vol="EGARCH", p=1, o=1, q=1, dist="t", rescale=False)
     second = [percent.mean(), 0.02 * np.log(percent.var()), 0.12, -0.04, 0.98, 6.0]

@@ -7,8 +7,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from arch import arch_model
-from scipy import signal
 
 from app.dataset.features import DECAY, FLOOR
 from app.dataset.windows import Panel, Windows
@@ -134,6 +132,8 @@ class FittedGarch(FittedEach):
 
 def _maximum_likelihood(dates: np.ndarray, returns: np.ndarray, asymmetric: bool) -> Dynamics | None:
     """The dynamics of one symbol; None where no maximum is found."""
+    from arch import arch_model  # costs two seconds: only when a symbol is fitted
+
     percent = PERCENT * returns
     model = arch_model(percent, vol="GARCH", p=1, o=int(asymmetric), q=1, dist="t", rescale=False)
     second = [percent.mean(), 0.02 * percent.var(), 0.04, *[0.06] * asymmetric, 0.90, 6.0]
@@ -170,4 +170,6 @@ def _pooled(found: Mapping[str, Dynamics]) -> Dynamics:
 
 def _discounted(values: np.ndarray, decay: float) -> np.ndarray:
     """(rows,) s[t] = values[t] + decay s[t - 1]."""
+    from scipy import signal  # costs a second: only when something is forecast
+
     return signal.lfilter([1.0], [1.0, -decay], values) if len(values) else values

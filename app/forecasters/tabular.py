@@ -4,17 +4,19 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zipfile import ZIP_DEFLATED
 
 import numpy as np
-import skops.io
-from sklearn.ensemble import HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits
 
 from app.allowed import check_ranges
 from app.dataset.windows import Windows
 from app.forecasters.baselines import check_horizons, known_windows
 from app.schema import LEVELS
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingRegressor
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +77,9 @@ class QuantileBoosting:
             log.info("quantile-boosting: horizon %d fitted on %d windows", horizon, len(learnt))
         return FittedBoosting(learnt.spec.horizons, tuple(rows))
 
-    def _ensemble(self, level: float) -> HistGradientBoostingRegressor:
+    def _ensemble(self, level: float) -> "HistGradientBoostingRegressor":
+        from sklearn.ensemble import HistGradientBoostingRegressor  # costs two seconds: only when trees grow
+
         return HistGradientBoostingRegressor(
             loss="quantile",
             quantile=level,
@@ -98,7 +102,7 @@ class FittedBoosting:
     """
 
     horizons: tuple[int, ...]
-    ensembles: tuple[tuple[HistGradientBoostingRegressor, ...], ...]
+    ensembles: tuple[tuple["HistGradientBoostingRegressor", ...], ...]
 
     def predict(self, windows: Windows) -> np.ndarray:
         """(n, horizons, levels) quantiles of the target.
@@ -118,6 +122,8 @@ class FittedBoosting:
 
     def save(self, folder: Path) -> None:
         """The trees without pickle (skops), and the horizons."""
+        import skops.io  # loads scikit-learn: only when a model is saved
+
         skops.io.dump(self.ensembles, Path(folder) / "boosting.skops", compression=ZIP_DEFLATED, compresslevel=6)
         (Path(folder) / "boosting.json").write_text(json.dumps({"horizons": self.horizons}))
 
@@ -125,6 +131,8 @@ class FittedBoosting:
     def load(cls, folder: Path) -> "FittedBoosting":
         """What `save` wrote; forecasts are identical. A file with any other type in it is refused."""
         content = json.loads((Path(folder) / "boosting.json").read_text())
+        import skops.io  # loads scikit-learn: only when a model is loaded
+
         ensembles = skops.io.load(Path(folder) / "boosting.skops", trusted=list(TRUSTED))
         return cls(tuple(content["horizons"]), tuple(tuple(row) for row in ensembles))
 

@@ -187,7 +187,7 @@ def test_where_no_likelihood_has_a_maximum_usual_values_stand_in(windows, monkey
         def fit(self, **_):
             return type("Result", (), {"convergence_flag": 4, "params": np.ones(6)})
 
-    monkeypatch.setattr(egarch, "arch_model", lambda *args, **kwargs: Stubborn())
+    monkeypatch.setattr("arch.arch_model", lambda *args, **kwargs: Stubborn())
     fitted = Egarch().fit(*learning_sets(windows, CUTOFF, VALIDATION))
     assert fitted.pooled == UNFITTED
     assert "egarch: pooled parameters for 3 symbol(s)" in caplog.text

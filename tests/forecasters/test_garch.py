@@ -12,7 +12,7 @@ from scipy import stats
 from app.dataset import make_windows
 from app.dataset.windows import Windows, WindowSpec
 from app.errors import SettingsError
-from app.forecasters import garch, simulation
+from app.forecasters import simulation
 from app.forecasters.garch import RISKMETRICS, Dynamics, FittedGarch, Garch
 from app.schema import LEVELS
 from tests.forecasters.planted import gjr_returns, learning_sets, price_table, without_future
@@ -228,7 +228,7 @@ def test_where_no_likelihood_has_a_maximum_riskmetrics_stands_in(windows, monkey
             starts.append(starting_values)
             return type("Result", (), {"convergence_flag": 4, "params": np.ones(6)})
 
-    monkeypatch.setattr(garch, "arch_model", lambda *args, **kwargs: Stubborn())
+    monkeypatch.setattr("arch.arch_model", lambda *args, **kwargs: Stubborn())
     fitted = Garch().fit(*learning_sets(windows, CUTOFF, VALIDATION))
     assert len(starts) == 4  # two for each of the two symbols that are long enough
     assert starts[0] is None

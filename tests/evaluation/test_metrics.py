@@ -143,7 +143,7 @@ def test_losses_are_one_per_known_row(metric, expected):
 
 
 def test_an_unknown_metric_is_refused():
-    with pytest.raises(DataError, match=r"one of \['crps', 'mae', 'rmse'\], got 'mape'"):
+    with pytest.raises(DataError, match=r"one of \['brier', 'crps', 'mae', 'qlike', 'rmse', 'wrong'\], got 'mape'"):
         losses(forecasts("lstm", [0.01], STEPS), "mape")
 
 

@@ -13,7 +13,7 @@ from app.dataset.windows import WindowSpec
 from app.evaluation.backtest import split
 from app.insight.effort import TABLES
 from app.registry import Version
-from app.report.record import load_findings, save_findings
+from app.report.record import load_findings, publish_findings
 from tests.report.conftest import make_findings
 
 TRAIN = "--lookback 8 --horizons 1 --set backtest.validation=40 --set network.epochs=1 --set network.units=4 --quiet"
@@ -50,7 +50,7 @@ def test_a_saved_network_is_looked_into(home, file, capsys, tmp_path):
     assert "Inside the networks" in Path(answer["page"]).read_text(encoding="utf-8")
 
     report = home / "data" / "reports" / "files-2024-01-31"
-    save_findings(make_findings(), report)
+    publish_findings(make_findings(), report)
     assert main(["inspect", "--prices", file, *LOOK.split()]) == 0
     assert "lstm, 1 session ahead, each gate held at its mean: CRPS" in capsys.readouterr().out
     assert set(load_findings(report).inspection) == set(TABLES)

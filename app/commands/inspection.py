@@ -3,28 +3,33 @@
 import logging
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from app import pipeline, registry
-from app.atomic import ensure_writable
+from app.atomic import ensure_replaceable, replace_folder
 from app.commands.answer import Answer, records
 from app.config import Settings
 from app.dataset.windows import Windows
 from app.errors import SettingsError
 from app.evaluation.backtest import split
 from app.forecasters import NETWORKS, start
-from app.insight.effort import LIMITS, Effort
+from app.insight.effort import LIMITS, QUICK, Effort
 from app.report.inspected import inside_sentences
-from app.report.page import write_inspection, write_report
-from app.report.record import load_findings, save_inspection
+from app.report.page import write_inspection
+from app.report.record import OURS, load_findings, publish_findings, save_inspection
 
 log = logging.getLogger(__name__)
 
 SUMMARY = ("gates", "half_lives", "spectrum", "completeness", "importance", "knockout", "knockout_order", "notes")
 """Tables in the answer for a program; the others are in the files."""
+
+GLANCED = 2
+"""Networks that a run looks into by itself; `inspect` looks into any."""
 
 NO_NETWORK = "{} is not a network: it has no gates, no state and no gradient to look at."
 
@@ -40,17 +45,24 @@ def inspect(settings: Settings, options: Namespace) -> Answer:
         return Answer({"notes": strangers}, "\n".join(one["note"] for one in strangers))
     about = _about(settings, names)
     report = None if options.out else _newest_report(settings)
-    folder = Path(options.out) if options.out else report or settings.data / "inspection"
-    ensure_writable(folder)
+    folder = ensure_replaceable(Path(options.out) if options.out else report or settings.data / "inspection", OURS)
     found = look_inside(settings, pipeline.load_prices(settings), names, effort)
-    save_inspection(found, folder)
     if report:
-        write_report(load_findings(report), report)
-    page = write_inspection(found, "Inside the networks", about, folder)
+        page = publish_findings(replace(load_findings(report), inspection=found), report)
+    else:
+        page = replace_folder(folder, partial(_write, found, about), OURS) / "inspection.html"
     tables = {name: records(found[name]) for name in SUMMARY}
     said = [line for lines in inside_sentences(found).values() for line in [*lines, ""]]
     words = [*said, *(one["note"] for one in strangers), f"tables and figures: {folder}", f"page: {page}"]
     return Answer({"page": str(page), **tables, "notes": [*strangers, *tables["notes"]]}, "\n".join(words))
+
+
+def glance(settings: Settings, prices: pipeline.Prices) -> Tables:
+    """A quick look into the first networks of a run, for its report: seconds each, so not into all of them."""
+    networks = [name for name in settings.models if name in NETWORKS]
+    if settings.window.target != "return" or not networks:
+        return {}
+    return look_inside(settings, prices, networks[:GLANCED], QUICK)
 
 
 def look_inside(
@@ -106,6 +118,11 @@ def _networks(settings: Settings, options: Namespace) -> tuple[list[str], list[s
     if not networks:
         raise SettingsError("no saved network yet: run `python -m app train --models lstm` first.")
     return networks[-1:], []
+
+
+def _write(found: Tables, about: str, draft: Path) -> None:
+    save_inspection(found, draft)
+    write_inspection(found, "Inside the networks", about, draft)
 
 
 def _newest_report(settings: Settings) -> Path | None:

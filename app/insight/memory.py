@@ -126,6 +126,8 @@ def state_spectrum(seen: Sequence[Watched]) -> pd.DataFrame:
     """
     tables = []
     for layer, replays in pooled(seen).items():
+        if replays[0].inputs.shape[1] < 2:  # a single row has no step from one state to the next
+            continue
         values = np.concatenate([singular_values(one) for one in replays])
         low, high = np.quantile(values, BAND, axis=0)
         ranked = {"rank": np.arange(1, values.shape[1] + 1), "of": values.shape[1]}

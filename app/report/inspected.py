@@ -196,7 +196,8 @@ def _held(group: tuple, rows: pd.DataFrame, order: pd.DataFrame) -> str:
     sure = int((steps["p_value"] < ALPHA).sum())
     found = " > ".join(ranked["gate"])
     holds = "is what came out" if tuple(ranked["gate"]) == CLAIM else f"did not come out, but {found}"
-    return f"{words} The order forget > input > output {holds}; of the two steps, {sure or 'none'} beyond chance at 5 %."
+    steps_said = f"of the two steps, {sure or 'none'} beyond chance at 5 %"
+    return f"{words} The order forget > input > output {holds}; {steps_said}."
 
 
 def _certain(row) -> str:

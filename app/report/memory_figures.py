@@ -137,7 +137,7 @@ def importance(shares: pd.DataFrame, permuted: pd.DataFrame, title: str) -> Figu
 
 def towards_origin(axes: Axes, last: int) -> None:
     """Time runs to the right, as everywhere else: the origin, lag 0, is at the right edge."""
-    axes.set_xlim(last, 0)
+    axes.set_xlim(max(last, 1), 0)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
 

@@ -142,5 +142,12 @@ def test_units_whose_clock_does_not_strike_keep_their_state():
     np.testing.assert_allclose(memory.state_jacobian(seen, np.array([3]))[0], np.diag([0, 0, 1, 1]))
 
 
+def test_a_network_of_one_session_has_no_step_to_take_apart():
+    model = planted.network("lstm", shape="one-to-one")
+    assert memory.state_spectrum(watched_members([model], planted.windows(), 3)).empty
+    assert memory.rows_asked([model], planted.windows(), 60) == planted.SPEC.lookback
+    assert not norms_of(model, rows=8)[:, :, 1:].any()
+
+
 def test_a_feed_forward_network_has_no_spectrum():
     assert memory.state_spectrum(watched_members([planted.network("mlp")], planted.windows(), 3)).empty

@@ -115,7 +115,7 @@ def test_a_test_period_without_history_or_rows_is_refused(windows, plan, error, 
     ("values", "message"),
     [
         ({"test_start": "yesterday"}, "backtest.test_start must be a date such as 2014-01-31, got 'yesterday'"),
-        ({"refit": 0}, "backtest.refit must be at least 1, got 0"),
+        ({"refit": 0}, "backtest.refit must be 1 to 100000, got 0"),
     ],
 )
 def test_nonsense_is_refused(values, message):

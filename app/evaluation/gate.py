@@ -51,15 +51,15 @@ class Decision:
 class Match:
     """Challenger and champion on the rows both have.
 
-    difference: (days,) as `excess` gives it, of all horizons; horizon: the longest of them. tested: (days,) the same of
-    the horizons that the days span `MIN_SPANS` times, where alone a test can be trusted; longest: of those, 0 if none.
+    difference: (days,) as `excess` gives it, of all horizons; horizon: the longest of them. tests: (series like it,
+    longest horizon in it), each of which must be below 0 beyond chance: that of the horizons that the days span
+    `MIN_SPANS` times, where alone a test can be trusted, and that of the shortest, which has most independent days.
     """
 
     difference: np.ndarray
     horizon: int
     symbols: int
-    tested: np.ndarray
-    longest: int
+    tests: tuple[tuple[np.ndarray, int], ...]
 
 
 def decide(
@@ -105,18 +105,18 @@ def match(challenger: pd.DataFrame, champion: pd.DataFrame) -> Match:
     shared = sides[0].merge(sides[1][list(FORECAST_KEYS[1:])], on=list(FORECAST_KEYS[1:]))
     rows = pd.concat([shared, sides[1].merge(shared[list(FORECAST_KEYS[1:])], on=list(FORECAST_KEYS[1:]))])
     if len(rows) == 0:
-        return Match(np.zeros(0), 1, 0, np.zeros(0), 0)
+        return Match(np.zeros(0), 1, 0, ())
     means = means_by_day(rows)
     ours, theirs = (means[side].unstack("horizon") for side in ("ours", "theirs"))
     return matched(ours.to_numpy(), theirs.to_numpy(), tuple(ours.columns), shared["symbol"].nunique())
 
 
 def matched(ours: np.ndarray, theirs: np.ndarray, horizons: tuple[int, ...], symbols: int) -> Match:
-    """The same from (days, horizons) mean losses over symbols, NaN where a horizon is not known yet."""
-    spanned = [MIN_SPANS * horizon <= len(ours) for horizon in horizons]
-    tested = excess(ours[:, spanned], theirs[:, spanned]) if any(spanned) else np.zeros(0)
-    longest = max((int(h) for h, enough in zip(horizons, spanned, strict=True) if enough), default=0)
-    return Match(excess(ours, theirs), int(max(horizons)), symbols, tested, longest)
+    """The same from (days, horizons) mean losses over symbols, NaN where not known yet; horizons rise."""
+    spanned = [column for column, horizon in enumerate(horizons) if MIN_SPANS * horizon <= len(ours)]
+    asked = [spanned, spanned[:1]] if spanned else []
+    tests = tuple((excess(ours[:, some], theirs[:, some]), int(horizons[some[-1]])) for some in asked)
+    return Match(excess(ours, theirs), int(max(horizons)), symbols, tests)
 
 
 def excess(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
@@ -152,7 +152,7 @@ def judge(found: Match, rules: Rules, names: tuple[str, str], first: bool = Fals
         fine = difference <= rules.slack
         reason = f"first version: {size}, allowed is up to {100 * rules.slack:g} % higher"
         return Decision(fine, reason, None, difference, days, found.symbols)
-    p_value = chance(found.tested + rules.margin, found.longest)
+    p_value = max((chance(series + rules.margin, horizon) for series, horizon in found.tests), default=1.0)
     better = difference < -rules.margin and p_value < rules.alpha
     margin = f" by more than {100 * rules.margin:g} %" if rules.margin else ""
     verdict = f"{challenger} is {'better' if better else 'not better'}{margin} beyond chance"

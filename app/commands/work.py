@@ -6,7 +6,7 @@ import logging
 import shutil
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pandas as pd
 from app import pipeline
 from app.atomic import ensure_replaceable, ensure_writable, publish_file, publish_text, replace_folder
 from app.commands.answer import Answer, records, text
+from app.commands.inspection import glance
 from app.config import Settings
 from app.daily.freshness import staleness
 from app.dataset.targets import target
@@ -47,7 +48,7 @@ def run(settings: Settings, options: Namespace) -> Answer:
     evidence = pipeline.backtest(settings, windows)
     pipeline.train(settings, windows)
     live = pipeline.forecast(settings, prices)
-    findings = _findings(settings, prices, evidence, live)
+    findings = replace(_findings(settings, prices, evidence, live), inspection=glance(settings, prices))
     page = publish_findings(findings, wanted or _report_folder(settings, live))
     signed = evidence.target.signed
     forecasts = {"stale": findings.stale, "target": findings.target, "forecasts": records(live_table(live, signed))}

@@ -191,7 +191,8 @@ def test_settings_lists_every_one_as_it_is_set(home, capsys):
     ]
 
 
-def test_help_states_the_defaults_as_they_are(home, capsys):
+def test_help_states_the_defaults_as_they_are(home, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "1000")
     with pytest.raises(SystemExit, match="0"):
         main(["run", "--help"])
     text = " ".join(capsys.readouterr().out.split())

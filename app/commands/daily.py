@@ -13,8 +13,10 @@ from app.daily.logs import logged
 def daily(settings: Settings, options: Namespace) -> Answer:
     """What is due, once; the command line holds the lock."""
     ensure_writable(settings.data)
-    with logged(settings.data, {"command": "daily", "source": settings.prices.source, "process": os.getpid()}):
+    with logged(settings.data, {"command": "daily", "source": settings.prices.source, "process": os.getpid()}) as note:
         done = day.daily(settings)
+        if done.failure:
+            note(done.failure)
     return Answer(done.result, "\n".join(done.lines), failure=done.failure)
 
 

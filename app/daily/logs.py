@@ -5,19 +5,21 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from app.atomic import storage_error
 
-ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"]+", re.IGNORECASE)
+ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\",;]+", re.IGNORECASE)
 """Addresses may hold keys, so none is logged."""
 
 
 @contextmanager
-def logged(data: Path, about: Mapping[str, object]) -> Iterator[None]:
+def logged(data: Path, about: Mapping[str, object]) -> Iterator[Callable[[BaseException], None]]:
     """Write what the application says in the block to today's log file, beside what it prints.
+
+    An error that ends the block is written, too; one that does not can be given to what the block is handed.
 
     Args:
         about: put on every line, as the run's process.
@@ -32,10 +34,18 @@ def logged(data: Path, about: Mapping[str, object]) -> Iterator[None]:
     except OSError as error:
         raise storage_error(path, error) from error
     handler.setFormatter(_Line(about))
+
+    def note(error: BaseException) -> None:
+        text = f"{type(error).__name__}: {error}"
+        handler.emit(logging.LogRecord("app.daily", logging.ERROR, __file__, 0, "%s", (text,), None))
+
     ours = logging.getLogger("app")
     ours.addHandler(handler)
     try:
-        yield
+        yield note
+    except BaseException as error:
+        note(error)
+        raise
     finally:
         ours.removeHandler(handler)
         handler.close()

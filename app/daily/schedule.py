@@ -24,18 +24,20 @@ def fill(kind: str, settings: Settings) -> str:
         kind: one of `routine.SCHEDULES`.
     """
     arguments = _arguments(settings)
-    values = {
-        "@PROJECT@": str(PROJECT),
-        "@HOME@": str(settings.home),
-        "@PYTHON@": sys.executable,
-        "@ARGUMENTS@": shlex.join(arguments),
-        "@LIST@": ", ".join(json.dumps(argument) for argument in arguments),
-    }
-    texts = [(PROJECT / "deploy" / name).read_text(encoding="utf-8") for name in FILES[kind]]
-    whole = "\n".join(texts)
-    for place, value in values.items():
+    paths = {"@PROJECT@": str(PROJECT), "@HOME@": str(settings.home), "@PYTHON@": sys.executable}
+    written = {place: _WRITTEN.get(kind, str)(path) for place, path in paths.items()}
+    line = {"@ARGUMENTS@": shlex.join(arguments), "@LIST@": ", ".join(json.dumps(one) for one in arguments)}
+    whole = "\n".join((PROJECT / "deploy" / name).read_text(encoding="utf-8") for name in FILES[kind])
+    for place, value in {**written, **line}.items():
         whole = whole.replace(place, value)
     return whole.rstrip("\n")
+
+
+_WRITTEN = {
+    "cron": lambda path: shlex.quote(path).replace("%", r"\%"),
+    "systemd": lambda path: path.replace("%", "%%").replace('"', r"\""),
+}
+"""How a path is written where it has to be written in another way; systemd's files quote it themselves."""
 
 
 def _arguments(settings: Settings) -> list[str]:

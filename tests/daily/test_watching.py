@@ -1,0 +1,178 @@
+"""What somebody sees of the daily run: status, metrics, log lines, and what is sent when something happens."""
+
+import http.server
+import json
+import logging
+import sys
+import threading
+
+import pandas as pd
+import pytest
+
+from app.config import load_settings
+from app.daily.day import metrics_path
+from app.daily.logs import logged
+from app.daily.metrics import write_metrics
+from app.daily.notify import Event, send, send_once
+from app.daily.status import status, text
+from app.errors import TrainingError
+
+CATCH = "import sys, json; open({path!r}, 'a').write(json.dumps([sys.argv[1:], json.load(sys.stdin)]) + '\\n')"
+
+
+@pytest.fixture
+def hook(tmp_path):
+    """(the command of a hook, what it was given so far)."""
+    path = tmp_path / "told.jsonl"
+    script = tmp_path / "hook.py"
+    script.write_text(CATCH.format(path=str(path)))
+    return f"{sys.executable} {script}", lambda: [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def web():
+    """A web hook on this machine: (its address, what was posted)."""
+    posted = []
+
+    class Hook(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(500 if "broken" in self.path else 200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            """Quiet."""
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", posted
+    server.shutdown()
+
+
+def test_a_failure_and_a_promotion_are_told_to_the_command_once_a_session(home, hook):
+    command, told = hook
+    home.flags = {"notify_command": command}
+    home.start()
+    home.live_to(1)
+    home.failing = TrainingError("training: its process was killed by signal 9.")
+    day = home.start()
+    (first, told_first), (second, told_second) = told()
+    assert told_first["kind"] == "promotion"
+    assert first == [told_first["message"]]
+    assert (told_second["kind"], told_second["session"]) == ("failure", day.session)
+    assert "killed by signal 9" in second[0]
+
+
+def test_the_same_is_told_once_a_session(home, hook):
+    command, told = hook
+    home.flags = {"notify_command": command}
+    run = home.journal.begin("here", "daily", "1")
+    for session in ("2024-01-02", "2024-01-02", "2024-01-03"):
+        send_once(home.settings, home.journal, run, Event("stale", session, "STALE: as before"))
+    assert [body["session"] for _, body in told()] == ["2024-01-02", "2024-01-03"]
+
+
+def test_an_event_that_is_not_wanted_is_not_told(home, hook):
+    home.flags = {"notify_command": hook[0], "notify_on": "failure"}
+    assert send(home.settings, Event("promotion", "2024-01-02", "better"))
+    with pytest.raises(FileNotFoundError):
+        hook[1]()
+
+
+def test_the_address_is_posted_json_and_a_failing_one_fails_nothing_and_is_not_logged(home, web, caplog):
+    address, posted = web
+    home.flags = {"notify_url": f"{address}/key-1234"}
+    assert send(home.settings, Event("failure", "2024-01-02", "no answer"))
+    assert posted == [{"kind": "failure", "session": "2024-01-02", "message": "no answer", "text": "no answer"}]
+    for broken in (f"{address}/broken-key-1234", "http://127.0.0.1:9/key-1234"):
+        home.flags = {"notify_url": broken}
+        assert not send(home.settings, Event("failure", "2024-01-02", "no answer"))
+    assert "notify_url failed" in caplog.text
+    assert "key-1234" not in caplog.text
+
+
+def test_a_command_that_fails_or_is_not_there_fails_nothing(home):
+    for command in ("/nowhere/hook", f"{sys.executable} -c 'import sys; sys.exit(3)'", "'"):
+        home.flags = {"notify_command": command}
+        assert not send(home.settings, Event("failure", "2024-01-02", "no answer"))
+
+
+def test_no_address_and_no_home_folder_is_logged(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    logging.getLogger("app").setLevel(logging.INFO)
+    with logged(tmp_path, {"command": "daily"}):
+        logging.getLogger("app.x").info(
+            "to %s, in %s", "https://hooks.example.com/T0/secret?key=1", "/home/somebody/data"
+        )
+    (line,) = [json.loads(line) for path in (tmp_path / "logs").iterdir() for line in path.read_text().splitlines()]
+    assert (line["says"], line["level"], line["command"]) == ("to <address>, in ~/data", "info", "daily")
+
+
+def test_the_error_that_ends_a_start_is_in_the_log(tmp_path):
+    with pytest.raises(TrainingError), logged(tmp_path, {}):
+        raise TrainingError("no finite loss")
+    with logged(tmp_path, {}) as note:
+        note(TrainingError("another"))
+    (path,) = (tmp_path / "logs").iterdir()
+    said = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["level"], line["says"]) for line in said] == [
+        ("error", "TrainingError: no finite loss"), ("error", "TrainingError: another")
+    ]  # fmt: skip
+
+
+def test_status_of_nothing_is_stale_and_not_all_right(home):
+    found = status(home.settings)
+    assert found.stale.startswith("STALE: nothing has been forecast yet")
+    assert "none yet" in text(found)
+
+
+def test_status_says_who_forecast_what_and_until_when(home):
+    day = home.start()
+    found = status(home.settings)
+    plain = found.plain()
+    assert (plain["newest_forecast"], plain["age_sessions"], plain["stale"]) == (day.session, 0, None)
+    assert plain["champion"]["version"] == day.result["champion"]
+    assert plain["sessions"] == {"done": 1, "skipped": 0}
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+
+
+def test_status_of_a_symbol_never_forecast_is_stale(home):
+    home.start()
+    settings = home.settings.model_copy(update={"prices": load_settings({"prices": {"symbols": "AAA,ZZZ"}}).prices})
+    settings = settings.model_copy(update={"prices": type(settings.prices)(source="import", symbols=("AAA", "ZZZ"))})
+    assert "such as ZZZ" in status(settings).stale
+
+
+def test_a_damaged_champion_is_an_alarm(home):
+    home.start()
+    folder = home.settings.versions / home.journal.champion().version
+    (folder / "random-walk.json").write_text("{}")
+    assert "the champion cannot serve" in status(home.settings).alarms[0]
+
+
+def test_the_metrics_are_prometheus_text(home):
+    home.start()
+    figures = {}
+    for line in metrics_path(home.settings).read_text().splitlines():
+        if not line.startswith("#"):
+            name, value = line.rsplit(" ", 1)
+            assert name.split("{")[0].isidentifier()
+            figures[name.split("{")[0]] = float(value)
+    assert (figures["stock_last_run_exit_code"], figures["stock_forecast_stale"], figures["stock_champion"]) == (
+        0,
+        0,
+        1,
+    )
+    assert figures["stock_disk_bytes"] > 0
+
+
+def test_the_metrics_of_a_forecast_on_a_market_say_until_when_it_is_fresh(home, tmp_path):
+    home.start()
+    yahoo = type(home.settings.prices)(source="yahoo", symbols=("AAA", "BBB"))
+    settings = home.settings.model_copy(update={"prices": yahoo})
+    run = (journal := type(home.journal)(settings.ledger, "yahoo")).begin("here", "daily", "1")
+    journal.publish(run, home.journal.forecasts(), {"ewma": "v", "random-walk": "w"})
+    now = pd.Timestamp("2024-05-10 23:00", tz="UTC")
+    shown = write_metrics(tmp_path / "m.prom", status(settings, now), 3).read_text()
+    assert 'stock_forecast_fresh_until_seconds{source="yahoo"} 1715720400' in shown  # 2024-05-14 21:00 UTC
+    assert 'stock_last_run_exit_code{source="yahoo"} 3' in shown

@@ -205,7 +205,7 @@ class Windows:
         possible[self.panel.usable_ends(length)] = True
         ends = _covering(np.flatnonzero(chosen), possible, steps)
         rows = ends[:, None] + np.arange(1 - steps, 1)
-        scaled = Windows(self.panel, rows.ravel()).scaled.reshape(*rows.shape, -1)
+        scaled = Windows(self.panel, rows.ravel()).scaled.reshape(*rows.shape, len(self.spec.horizons))
         return Chunks(self.panel, ends, length, np.where(chosen[rows][..., None], scaled, np.nan).astype("float32"))
 
     def _take(self, chosen: np.ndarray) -> "Windows":

@@ -130,14 +130,15 @@ def _loss(quantiles, targets):
 def _on_tensorflow(model: keras.Model, targets: np.ndarray) -> Callable:
     import tensorflow as tf
 
-    @tf.function
     def gradient(inputs):
         with tf.GradientTape() as tape:
             tape.watch(inputs)
             loss = _loss(model(inputs, training=False), targets)
         return tape.gradient(loss, inputs)
 
-    return lambda inputs: gradient(tf.constant(inputs))
+    shape = tf.TensorSpec((len(targets), *model.input_shape[1:]), tf.float32)
+    compiled = tf.function(gradient).get_concrete_function(shape)
+    return lambda inputs: compiled(tf.constant(inputs))
 
 
 def _on_jax(model: keras.Model, targets: np.ndarray) -> Callable:

@@ -89,6 +89,7 @@ def _train(
     batch = max(1, recipe.batch // carried)
     updates = max(1, min(recipe.updates, len(learnt.ends) // batch))
     fitter.compile(optimizer=optimizer(recipe, updates), loss=networks.PinballLoss(), jit_compile=False)
+    checker = _checker(model, fitter, learnt, checked)
     order, watch = np.random.default_rng(recipe.seed), GradientWatch(recipe, model, learnt)
     best, rows = BestEpoch(recipe.patience, recipe.slack), []
     for epoch in range(1, recipe.epochs + 1):
@@ -96,7 +97,7 @@ def _train(
         loss = fitter.fit(
             learnt.ends[drawn, None], learnt.targets[drawn], batch_size=batch, epochs=1, shuffle=False, verbose=0
         ).history["loss"][0]
-        validation_loss = fitter.evaluate(checked.ends[:, None], checked.targets, batch_size=256, verbose=0)
+        validation_loss = checker.evaluate(checked.ends[:, None], checked.targets, batch_size=256, verbose=0)
         rows.append(_row(epoch, loss, validation_loss, watch))
         _tell(recipe, rows[-1])
         if best.is_over(model, validation_loss):
@@ -104,6 +105,15 @@ def _train(
     best.restore(model)
     curve = pd.DataFrame(rows)
     return model, curve.assign(kept=curve["epoch"] == best.epoch)
+
+
+def _checker(model: keras.Model, fitter: keras.Model, learnt: Chunks, checked: Chunks) -> keras.Model:
+    """What gives the validation loss: the trainer, or another over the same layers where chunks differ in length."""
+    if checked.length == learnt.length:
+        return fitter
+    checker = networks.trainer(model, checked.panel.features, checked.length, checked.targets.shape[1])
+    checker.compile(loss=networks.PinballLoss(), jit_compile=False)
+    return checker
 
 
 def _row(epoch: int, loss: float, validation_loss: float, watch: GradientWatch) -> dict[str, float]:

@@ -284,7 +284,7 @@ def test_stateful_training_reads_longer_chunks_and_cuts_the_gradient_at_each_sea
     fitted = recipe.fit(
         known.known_by(windows.origin[300]), known.originating(windows.origin[301], windows.origin[401])
     )
-    assert seen == [(LOOKBACK + 31, 32)]
+    assert seen == [(LOOKBACK + 31, 32), (LOOKBACK + 3, 4)]  # validated as it will forecast
     assert (recipe.segment, Network(stateful=True, truncation=7).segment, Network().segment) == (4, 7, 0)
     plain = wild("lstm", "many-to-one")
     plain.set_weights(fitted.models[0].get_weights())

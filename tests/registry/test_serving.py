@@ -142,6 +142,21 @@ def test_a_network_whose_weights_do_not_fit_is_refused_in_one_line(published, tm
     assert len(str(caught.value)) < 200
 
 
+def test_a_network_with_a_stranger_inside_is_refused_before_keras_sees_it(published, tmp_path, monkeypatch):
+    """Even where every hash fits: what is in the file counts, not who wrote the card."""
+    version = copy_of(published["gru"], tmp_path)
+    path = version.folder / "member-1.keras"
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["config.json"] = members["config.json"].replace(b'"GRU"', b'"Lambda"')
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    monkeypatch.setattr(serving, "load_fitted", lambda folder: pytest.fail("it was loaded"))
+    with pytest.raises(DamageError, match="names 'Lambda' of 'keras.layers'"):
+        registry.load(resealed(version, path.name, path.read_bytes()))
+
+
 def test_a_golden_file_with_pickle_in_it_is_refused(published, tmp_path):
     version = copy_of(published["ewma"], tmp_path)
     np.savez(version.folder / "golden.npz", output=np.array([{"a": 1}], dtype=object))

@@ -7,6 +7,7 @@ process of its own. Prints one figure a line, and ends with code 1 if an invaria
 """
 
 import argparse
+import contextlib
 import functools
 import os
 import random
@@ -37,6 +38,7 @@ from app.errors import AppError
 from app.journal import DONE, SESSION, SKIPPED, Journal
 from app.prices.store import Ledger
 from app.prices.yahoo import Yahoo
+from app.registry.versions import folders
 from tests.fake_yahoo import FakeYahoo, Fault, Series
 
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD", "EEE")
@@ -104,7 +106,7 @@ def plan(sessions: int, seed: int, real_every: int) -> Plan:
         kills=frozenset(some(12)),
         full=frozenset(some(2)),
         jumps=dict(zip(some(2), [pd.Timedelta(days=400), pd.Timedelta(days=-400)], strict=False)),
-        real=frozenset(range(real_every, sessions, real_every)) if real_every else frozenset(),
+        real=frozenset(range(real_every // 2, sessions, real_every)) if real_every else frozenset(),
         rollbacks=frozenset(range(5, sessions, 5)),
     )
 
@@ -231,8 +233,7 @@ def live(home: Path, chosen: Plan, seed: int) -> tuple[World, Tally]:
     """Live through the whole plan."""
     made, tally, draw = world(chosen, seed), Tally(), random.Random(seed + 1)
     asleep = 0
-    with FakeYahoo() as yahoo:
-        os.environ.update(yahoo.env())
+    with FakeYahoo() as yahoo, _environment(yahoo.env()):
         for number in range(chosen.sessions):
             asleep = max(asleep - 1, chosen.sleeps.get(number, 0))
             evening = made.close(number) + CLOSED_AFTER + pd.Timedelta(minutes=draw.randint(0, 120))
@@ -245,6 +246,18 @@ def live(home: Path, chosen: Plan, seed: int) -> tuple[World, Tally]:
             if number % 25 == 0:
                 print(f"session {number}, {tally.memory[-1]:.0f} MB", file=sys.stderr, flush=True)
     return made, tally
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Variables of this process and its children, for a while."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _serve(yahoo: FakeYahoo, made: World, number: int) -> None:
@@ -320,15 +333,18 @@ class _full_disk:  # noqa: N801 - used like a function
 
 
 def _roll_back(home: Path, tally: Tally) -> bool:
-    """The weekly drill: back to the champion before, in under a second."""
-    journal = Journal(settings_for(home, False).ledger, "yahoo")
+    """The weekly drill: the newest version into service by hand, and back to the champion before, in under a second."""
+    settings = settings_for(home, real=False)
+    journal = Journal(settings.ledger, "yahoo")
     line = registry.line(journal.champions())
-    if len(line) < 2:
+    newest = folders(settings.versions)[-1:]
+    if not line or not newest or newest[0].name == line[-1]:
         return False
+    journal.crown(newest[0].name, "forced: drill")
     began = time.monotonic()
-    journal.crown(line[-2], "rollback: drill")
+    journal.crown(line[-1], f"{registry.ROLLBACK}: drill")
     tally.must(time.monotonic() - began < 1.0, "a rollback took a second or more")
-    tally.must(registry.line(journal.champions()) == line[:-1], "a rollback did not go back")
+    tally.must(registry.line(journal.champions()) == line, "a rollback did not go back")
     return True
 
 
@@ -368,6 +384,8 @@ def conclude(home: Path, made: World, tally: Tally) -> Iterator[tuple[str, objec
     tally.must(not forecasts.duplicated(["symbol", "origin", "horizon", "model"]).any(), "a forecast was made twice")
     yield "forecasts published", len(forecasts)
     champions = journal.champions()
+    promoted = sum(not one.reason.startswith(("forced", registry.ROLLBACK)) for one in champions)
+    yield "promotions by the gate, the first version included", promoted
     yield "champions", f"{len(champions)} moves of the pointer, now {champions[-1].version}"
     registry.load(registry.find(settings.versions, champions[-1].version))
     yield from sorted(tally.counts.items())

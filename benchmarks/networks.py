@@ -3,7 +3,8 @@
 The first 50 symbols by name with 3,000 sessions or more; trained to 2010, validated on 2011, scored on the origins of
 2012 and 2013; no later price is read. Every network with the default settings but what its name says, from three
 seeds, against gjr-garch on the same rows. Finished trainings are found in --out and are not made again; gjr-garch is
-fitted once. Targets a second are measured at the end, all networks taking turns, in processor time.
+fitted once. Targets a second: what a training learnt from over the processor time of all of it, tracing and validation
+included, and that over lstm's from the same seed.
 """
 
 import argparse
@@ -12,7 +13,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
 import keras
 import numpy as np
@@ -23,16 +23,13 @@ from app.dataset import make_windows
 from app.dataset.windows import Windows, WindowSpec
 from app.evaluation.backtest import split
 from app.evaluation.metrics import losses
-from app.forecasters import recurrent
 from app.forecasters.base import forecasts_table
 from app.forecasters.garch import Garch
-from app.forecasters.networks import PinballLoss, forecaster, trainer
 from app.forecasters.recipe import CELLS, SHAPES, Network
 from app.insight.memory import half_lives, rows_asked, sensitivities
 from app.insight.sample import spread
 from app.prices.quality import inspect, sound
 from app.prices.sources import Files
-from app.schema import LEVELS
 from benchmarks.results import Results, markdown
 
 STOP, LEARNT, TESTED = np.datetime64("2013-12-31"), np.datetime64("2011-12-31"), np.datetime64("2012-01-01")
@@ -44,9 +41,7 @@ NETWORKS: Mapping[str, Network] = {
 }
 """What is compared, by the name it has in the table."""
 
-PARTS = ("judge", "speed")
 REMEMBERED, WINDOWS_ASKED = 250, 32
-ROUNDS, TIMED_UPDATES = 5, 10
 
 
 def dev_windows(path: Path, count: int) -> tuple[Windows, Windows, Windows]:
@@ -78,7 +73,7 @@ def judged(recipe: Network, parts: tuple[Windows, Windows, Windows], reference: 
     began = time.process_time()
     fitted = recipe.fit(train, validation)
     found = {"parameters": fitted.models[0].count_params(), "train_cpu_s": time.process_time() - began}
-    found["epochs"] = len(fitted.curve)
+    found |= {"epochs": len(fitted.curve), "targets": len(fitted.curve) * targets_an_epoch(recipe, train)}
     ratios = (crps_by_symbol(test, fitted.predict(test)) / reference).groupby("horizon").mean()
     found |= {f"crps_{horizon}": ratio for horizon, ratio in ratios.items()}
     asked = spread(test, WINDOWS_ASKED)
@@ -86,6 +81,13 @@ def judged(recipe: Network, parts: tuple[Windows, Windows, Windows], reference: 
     for life in half_lives(*sensitivities(fitted.models, asked, rows)).itertuples():
         found[f"half_life_{life.part}_{life.horizon}"] = life.half_life
     return {**found, "rows_asked": rows}
+
+
+def targets_an_epoch(recipe: Network, train: Windows) -> int:
+    """Numbers that one epoch learns from: those known in its gradient steps, all chunks being alike."""
+    targets = train.chunks(recipe.steps).targets
+    used = min(recipe.updates, max(1, len(targets) // recipe.batch)) * recipe.batch
+    return round(np.isfinite(targets).mean() * targets[0].size * min(used, len(targets)))
 
 
 def judge_all(options: argparse.Namespace, parts: tuple[Windows, Windows, Windows]) -> pd.DataFrame:
@@ -105,52 +107,15 @@ def judge_all(options: argparse.Namespace, parts: tuple[Windows, Windows, Window
     return results.table()
 
 
-def speeds(names: Sequence[str], train: Windows) -> pd.DataFrame:
-    """Targets trained on per processor second; all networks take turns, compilation is left out.
-
-    Returns:
-        Columns network, targets_per_s (the median of the rounds), ratio (the median of the ratios to lstm
-        in the same round).
-    """
-    names = ["lstm", *(name for name in names if name != "lstm")]
-    work = {name: _updates(NETWORKS[name], train) for name in names}
-    rates: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(1 + ROUNDS):
-        for name, (model, ends, targets) in work.items():
-            began = time.process_time()
-            model.fit(ends, targets, batch_size=NETWORKS[name].batch, shuffle=False, verbose=0)
-            if number:
-                rates[name].append(np.isfinite(targets).sum() / (time.process_time() - began))
-    rows = []
-    for name, found in rates.items():
-        ratio = median(own / other for own, other in zip(found, rates["lstm"], strict=True))
-        rows.append((name, median(found), ratio))
-    return pd.DataFrame(rows, columns=["network", "targets_per_s", "ratio"])
-
-
-def _updates(recipe: Network, train: Windows) -> tuple[keras.Model, np.ndarray, np.ndarray]:
-    """A network as it is trained, and chunks for `TIMED_UPDATES` gradient steps."""
-    chunks = train.chunks(recipe.steps)
-    chosen = np.random.default_rng(0).permutation(len(chunks.ends))[: TIMED_UPDATES * recipe.batch]
-    features = train.panel.features
-    horizons = len(train.spec.horizons)
-    start = np.tile(np.linspace(-2, 2, len(LEVELS)), (horizons, 1))
-    shape = (train.spec.lookback, features.shape[1])
-    model = forecaster(recipe, shape, np.zeros(shape[1]), np.ones(shape[1]), start)
-    fitter = trainer(model, features, chunks.length, recipe.steps)
-    fitter.compile(optimizer=recurrent.optimizer(recipe, TIMED_UPDATES), loss=PinballLoss(), jit_compile="auto")
-    return fitter, chunks.ends[chosen, None], chunks.targets[chosen]
-
-
-def table(results: pd.DataFrame, speed: pd.DataFrame) -> str:
-    """One row a network: the mean over seeds, the seeds' own values after it."""
-    rates = speed.set_index("network")
+def table(results: pd.DataFrame) -> str:
+    """One row a network: the mean over seeds, the seeds' own values after it; speeds are medians over seeds."""
+    results = results.assign(rate=results["targets"] / results["train_cpu_s"])
+    yardstick = results[results["network"] == "lstm"].set_index("seed")["rate"]
     rows = []
     for name, runs in results.groupby("network", sort=False):
-        rate = rates.loc[name] if name in rates.index else None
+        ratio = (runs.set_index("seed")["rate"] / yardstick).median()
         rows.append(
-            [name, f"{runs['parameters'].iloc[0]:,}"]
-            + ([f"{rate['targets_per_s']:,.0f}", f"{rate['ratio']:.2f}"] if rate is not None else ["", ""])
+            [name, f"{runs['parameters'].iloc[0]:,}", f"{runs['rate'].median():,.0f}", f"{ratio:.2f}"]
             + [_seeds(runs[f"crps_{horizon}"], ".4f") for horizon in (1, 5, 20)]
             + [_seeds(runs[f"half_life_{part}"], ".1f") for part in ("width_1", "width_20", "median_1")]
         )
@@ -168,20 +133,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING)
     parts = dev_windows(options.prices, options.symbols)
     print(f"{len(parts[0].panel.symbols)} symbols, windows {[len(part) for part in parts]}", flush=True)
-    if "judge" in options.parts:
-        judge_all(options, parts)
-    if "speed" in options.parts:
-        speed = speeds(options.networks, parts[0])
-        publish_file(options.out / "speed.csv", lambda draft: speed.to_csv(draft, index=False))
-    if all((options.out / name).exists() for name in ("networks.csv", "speed.csv")):
-        print(table(pd.read_csv(options.out / "networks.csv"), pd.read_csv(options.out / "speed.csv")))
+    print(table(judge_all(options, parts)))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prices", type=Path, required=True, help="file or folder of daily prices that reach to 2013")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what is measured")
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--symbols", type=int, default=50, help="the first so many by name")

@@ -5,9 +5,14 @@ import pandas as pd
 import pytest
 
 from app.forecasters.baselines import RandomWalk
-from app.forecasters.recipe import CELLS
+from app.forecasters.recipe import CELLS, Network
 from app.prices.sources import Sample
 from benchmarks import networks
+
+COLUMNS = (
+    *("parameters", "train_cpu_s", "targets", "crps_1", "crps_5", "crps_20"),
+    *("half_life_width_1", "half_life_width_20", "half_life_median_1"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -54,15 +59,24 @@ def test_every_cell_is_in_the_table():
     assert all(name.split(",")[0] == recipe.cell for name, recipe in networks.NETWORKS.items())
 
 
-def test_the_table_tells_the_mean_over_seeds_and_every_seed():
+def test_the_table_tells_the_mean_over_seeds_and_every_seed_and_speed_against_lstm_of_the_same_seed():
     lives = {f"half_life_{name}": [3.0, 5.0] for name in ("width_1", "width_20", "median_1")}
     scores = {"crps_1": [0.991, 0.993], "crps_5": [0.99, 0.99], "crps_20": [1.0, 1.002]}
-    runs = pd.DataFrame({"network": "gru", "seed": [0, 1], "parameters": 2313, **scores, **lives})
-    speed = pd.DataFrame({"network": ["lstm", "gru"], "targets_per_s": [50_000.0, 40_000.0], "ratio": [1.0, 0.8]})
-    assert networks.table(runs, speed).splitlines()[2] == (
-        "| gru | 2,313 | 40,000 | 0.80 | 0.9920 (0.9910, 0.9930) | 0.9900 (0.9900, 0.9900) | 1.0010 (1.0000, 1.0020) "
+    runs = pd.DataFrame({"network": "gru", "seed": [0, 1], "parameters": 2313, **scores, **lives, "targets": 1000})
+    lstm = runs.assign(network="lstm", train_cpu_s=[0.5, 4.0])
+    lines = networks.table(pd.concat([lstm, runs.assign(train_cpu_s=[1.0, 10.0])])).splitlines()
+    assert lines[3] == (
+        "| gru | 2,313 | 550 | 0.45 | 0.9920 (0.9910, 0.9930) | 0.9900 (0.9900, 0.9900) | 1.0010 (1.0000, 1.0020) "
         "| 4.0 (3.0, 5.0) | 4.0 (3.0, 5.0) | 4.0 (3.0, 5.0) |"
     )
+
+
+def test_targets_of_an_epoch_are_those_known_in_its_gradient_steps(parts):
+    train = parts[0]
+    every = int(np.isfinite(train.chunks(32).targets).sum())
+    whole = networks.targets_an_epoch(Network(batch=1, updates=100_000), train)
+    assert whole == every
+    assert networks.targets_an_epoch(Network(batch=4, updates=3), train) == pytest.approx(12 * 32 * 3, rel=0.05)
 
 
 def test_a_finished_training_is_not_made_again(parts, tmp_path, monkeypatch):
@@ -70,12 +84,12 @@ def test_a_finished_training_is_not_made_again(parts, tmp_path, monkeypatch):
 
     def instant(recipe, parts, reference):
         made.append((recipe.cell, recipe.seed, recipe.epochs))
-        return {"crps_1": 1.0}
+        return dict.fromkeys(COLUMNS, 1.0)
 
     monkeypatch.setattr(networks, "judged", instant)
     monkeypatch.setattr(networks, "dev_windows", lambda path, count: parts)
     monkeypatch.setattr(networks, "reference_scores", lambda place, *parts: pd.Series(dtype=float))
-    asked = ["--prices", "x", "--out", str(tmp_path), "--parts", "judge", "--epochs", "3", "--seeds", "0"]
+    asked = ["--prices", "x", "--out", str(tmp_path), "--epochs", "3", "--seeds", "0"]
     networks.main([*asked, "--networks", "lstm"])
     networks.main([*asked, "1", "--networks", "lstm", "gru"])
     assert made == [("lstm", 0, 3), ("gru", 0, 3), ("lstm", 1, 3), ("gru", 1, 3)]

@@ -205,7 +205,8 @@ def _sentences(evidence: pipeline.Evidence, models: Sequence[str]) -> list[str]:
 
 def _without_reference(evidence: pipeline.Evidence, models: Sequence[str]) -> list[str]:
     """The other models beside the first one; of one alone, its scores."""
-    beside = [one.sentence for one in verdicts(evidence.forecasts, references=models[:1]) if one.model in models]
+    asked = ((evidence.target.questions[0][0], models[0]),)
+    beside = [one.sentence for one in verdicts(evidence.forecasts, asked=asked) if one.model in models]
     return beside or [
         f"no verdict: {row.model} ran alone. At h = {row.horizon} its CRPS is {row.crps:.5f}, and its 90 % intervals "
         f"held {100 * row.coverage_90:.0f} % of {row.n} actuals. Compare it: --models random-walk {row.model}"

@@ -179,6 +179,15 @@ def _seal(card: Path) -> str:
 
 
 def _free(folder: Path) -> Path:
-    """The folder's name, with a number when two versions were made in the same second."""
-    names = [folder, *(folder.with_name(f"{folder.name}-{number}") for number in range(2, 1000))]
-    return next(name for name in names if not name.exists())
+    """The folder's name; with the number after the newest when others were made in the same second.
+
+    After the newest, not the first that is free: where an older one was removed, its number would make
+    the newest version an old one.
+    """
+    stamp = folder.name.partition("-")[0]
+    same = [path.name for path in folders(folder.parent, folder.name.removeprefix(f"{stamp}-"))]
+    newest = [name for name in same if name.startswith(f"{stamp}-")][-1:]
+    if not newest:
+        return folder
+    found = NAME.fullmatch(newest[0])
+    return folder.with_name(f"{folder.name}-{int((found and found['number']) or 1) + 1}")

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import random
+import shutil
 import subprocess
 
 import pytest
@@ -32,6 +33,14 @@ def test_versions_of_one_second_are_kept_apart_and_the_latest_is_newest(tmp_path
     assert ids[10] == "20260102030405-lstm-11"
     assert [version.id for version in registry.versions(tmp_path)] == ids
     assert registry.newest(tmp_path, "lstm").id == ids[10]
+
+
+def test_a_version_of_a_second_whose_older_ones_were_removed_is_still_the_newest(tmp_path):
+    saved = [registry.publish(tmp_path, CARD, write) for _ in range(3)]
+    for version in saved[:2]:
+        shutil.rmtree(version.folder)
+    after = registry.publish(tmp_path, CARD, write)
+    assert registry.newest(tmp_path, "lstm").id == after.id
 
 
 def test_versions_of_other_models_are_not_mixed_up(tmp_path):

@@ -120,7 +120,9 @@ def test_fewer_sessions_than_asked_for_keep_the_champion():
 def test_a_margin_asks_for_more():
     forecasts = table({}, {"noise": 0.5}, sessions=120)
     size = -asked(forecasts).difference
-    assert asked(forecasts, rules=Rules(margin=size / 4)).promote
+    promoted_still = asked(forecasts, rules=Rules(margin=size / 4))
+    assert promoted_still.promote
+    assert promoted_still.p_value > asked(forecasts).p_value
     refused = asked(forecasts, rules=Rules(margin=1.01 * size))
     assert not refused.promote
     assert "not better by more than" in refused.reason

@@ -29,6 +29,15 @@ hypothesis.settings.register_profile("app", deadline=None, derandomize=True, pri
 hypothesis.settings.load_profile("app")
 
 
+LONGEST = ("test_notebooks.py", "test_day.py")
+"""Files that take minutes: begun last, one of them would keep a worker busy long after the other is done."""
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first; the order within a file stays."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def no_network():
     """Every address but this machine's own is as unreachable as with the cable out, in child processes, too.

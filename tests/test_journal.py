@@ -1,6 +1,8 @@
 """The journal: forecasts stand, actuals may be corrected, the champion is the last one named, sessions end once."""
 
 import datetime as dt
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -26,7 +28,7 @@ def table(model="lstm", symbol="AAPL", shift=0.0):
          **dict(zip(QUANTILES, np.array(LEVELS) / 100 + shift, strict=True))}
         for day in ORIGINS
     ]  # fmt: skip
-    dates = {name: "datetime64[ns]" for name in ("origin", "date")}
+    dates = dict.fromkeys(("origin", "date"), "datetime64[ns]")
     return pd.DataFrame(rows)[list(FORECAST_COLUMNS)].astype({**dates, "model": "str", "symbol": "str"})
 
 
@@ -35,6 +37,22 @@ def test_reading_makes_no_file(journal):
     assert journal.champion() is None
     assert len(journal.forecasts()) == 0
     assert not journal.path.exists()
+
+
+def test_a_file_whose_maker_was_killed_is_read_as_empty(journal):
+    """Its half transaction is in a hot journal, which a read-only connection may not roll back."""
+    code = (
+        "import os, sqlite3, sys\n"
+        "maker = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "maker.execute('PRAGMA cache_size = 1')\n"
+        "maker.execute('BEGIN'); maker.execute('CREATE TABLE half (x)')\n"
+        "maker.executemany('INSERT INTO half VALUES (?)', [(b'x' * 4000,)] * 200)\n"
+        "os._exit(9)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(journal.path)]).returncode == 9
+    assert journal.path.with_name(f"{journal.path.name}-journal").stat().st_size > 0
+    assert journal.notes() == []
+    assert journal.begin("here", "daily", "1") == 1
 
 
 def test_a_forecast_is_read_as_it_was_published_bit_for_bit(journal):

@@ -63,6 +63,7 @@ def reading(path: Path, wait_s: float) -> Iterator[sqlite3.Connection | None]:
     if not path.exists():
         yield None
         return
+    _undo_what_a_kill_left(path, wait_s)
     alone = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
     address = f"{path.resolve().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
     with (
@@ -93,6 +94,16 @@ def check_integrity(connection: sqlite3.Connection, path: Path) -> None:
     missing = sorted({name for table in TABLES if table.since <= version for name in table.guards()} - guards)
     if missing:
         raise _damage(path, f"trigger {missing[0]} was removed")
+
+
+def _undo_what_a_kill_left(path: Path, wait_s: float) -> None:
+    """Roll back the half transaction of a process that was killed while it made the file; a reader could not.
+
+    Only then is there a journal of this kind: from its first commit on, the file keeps a write-ahead log.
+    """
+    if path.with_name(f"{path.name}-journal").exists() and os.access(path.parent, os.W_OK):
+        with _in_our_words(path, wait_s), closing(_opened(path, wait_s)) as connection:
+            _check_ours(connection, path)
 
 
 def _opened(path: Path, wait_s: float) -> sqlite3.Connection:

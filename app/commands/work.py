@@ -17,7 +17,7 @@ from app.atomic import ensure_replaceable, ensure_writable, publish_file, publis
 from app.commands.answer import Answer, records, text
 from app.commands.inspection import glance
 from app.config import Settings
-from app.daily.freshness import staleness
+from app.daily.freshness import freshness_told
 from app.dataset.targets import target
 from app.doctor import examine
 from app.errors import DataError, SettingsError
@@ -51,7 +51,8 @@ def run(settings: Settings, options: Namespace) -> Answer:
     findings = replace(_findings(settings, prices, evidence, live), inspection=glance(settings, prices))
     page = publish_findings(findings, wanted or _report_folder(settings, live))
     signed = evidence.target.signed
-    forecasts = {"stale": findings.stale, "target": findings.target, "forecasts": records(live_table(live, signed))}
+    fresh = {"stale": findings.stale, "fresh_until": findings.fresh_until}
+    forecasts = {**fresh, "target": findings.target, "forecasts": records(live_table(live, signed))}
     result = {"report": str(page), **to_json(evidence.verdicts), **forecasts}
     return Answer(result, "\n".join([*_sentences(evidence, settings.models), "", f"report: {page}"]), findings.stale)
 
@@ -121,7 +122,7 @@ def forecast(settings: Settings, options: Namespace) -> Answer:
     _check_asked(settings, served.values())
     prices = pipeline.load_prices(settings)
     live = pipeline.forecast(settings, prices, served)
-    stale = staleness(settings, live)
+    fresh = freshness_told(settings, live)
     table = live_table(live, target(settings.window.target).signed)
     if options.out:
         publish_file(Path(options.out) / "live.csv", lambda path: table.to_csv(path, index=False))
@@ -129,7 +130,7 @@ def forecast(settings: Settings, options: Namespace) -> Answer:
         "versions": {name: one.version.id for name, one in served.items()},
         "refused": [reason for one in served.values() for reason in one.refused],
     }
-    return Answer({"stale": stale, **by, "forecasts": records(table)}, text(table), stale)
+    return Answer({**fresh, **by, "forecasts": records(table)}, text(table), fresh["stale"])
 
 
 def report(settings: Settings, options: Namespace) -> Answer:
@@ -233,7 +234,7 @@ def _findings(settings: Settings, prices: pipeline.Prices, evidence: pipeline.Ev
         curves=dict(evidence.curves),
         settings=pipeline.plain_settings(settings),
         versions=pipeline.package_versions(),
-        stale=staleness(settings, live),
+        **freshness_told(settings, live),
         target=evidence.target.name,
         comparison=evidence.comparison,
         superiority=evidence.superiority,

@@ -5,6 +5,7 @@ Nothing here believes what a run said of itself: "last run: ok" is how a frozen 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,11 @@ class Freshness:
     def age(self) -> int | None:
         """Sessions the furthest behind is behind; None when nothing was forecast."""
         return max(self.behind.values(), default=None)
+
+    @property
+    def ends(self) -> str:
+        """`until` as ISO 8601 to the second, "" where nothing is due."""
+        return "" if self.until is None else self.until.isoformat(timespec="seconds")
 
     @property
     def stale(self) -> str | None:
@@ -71,3 +77,9 @@ def newest_origins(live: pd.DataFrame) -> dict[str, np.datetime64]:
 def staleness(settings: Settings, live: pd.DataFrame, now: pd.Timestamp | None = None) -> str | None:
     """Why the newest forecast in a table must not be taken for fresh, or None."""
     return freshness(settings, newest_origins(live), now).stale
+
+
+def freshness_told(settings: Settings, live: pd.DataFrame) -> dict[str, Any]:
+    """For a page or a program: stale, and until when it is fresh, "" for ever."""
+    found = freshness(settings, newest_origins(live))
+    return {"stale": found.stale, "fresh_until": found.ends}

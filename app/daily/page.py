@@ -55,5 +55,5 @@ def _findings(
         settings=pipeline.plain_settings(settings),
         versions=pipeline.package_versions(),
         stale=fresh.stale,
-        fresh_until=fresh.until.isoformat(timespec="seconds") if fresh.until is not None else "",
+        fresh_until=fresh.ends,
     )

@@ -66,7 +66,7 @@ class Status:
             "now": self.now.isoformat(timespec="seconds"),
             "stale": self.stale,
             "age_sessions": self.fresh.age,
-            "fresh_until": self.fresh.until.isoformat(timespec="seconds") if self.fresh.until is not None else None,
+            "fresh_until": self.fresh.ends,
             "newest_forecast": max(self.origins.values(), default=None),
             "symbols": self.origins,
             "behind": {symbol: count for symbol, count in self.fresh.behind.items() if count},

@@ -31,6 +31,7 @@ def test_holidays_and_weekends_do_not_age_it(moment, behind):
 def test_it_is_fresh_until_the_second_session_has_closed_for_an_hour():
     until = at("2024-12-24 20:00").until
     assert until == pd.Timestamp("2024-12-27 22:00", tz="UTC")
+    assert at("2024-12-24 20:00").ends == "2024-12-27T22:00:00+00:00"
     assert at(until).stale
     assert not at(until - pd.Timedelta(seconds=1)).stale
 

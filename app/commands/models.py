@@ -38,7 +38,8 @@ def list_(settings: Settings, options: Namespace) -> Answer:
             card, state = {}, "damaged"
         rows.append({"id": folder.name, "champion": champions.get(folder.name), **_summary(card), "state": state})
     shown = pd.DataFrame([{**row, "champion": f"of {row['champion']}" if row["champion"] else ""} for row in rows])
-    return Answer({"versions": rows}, text(shown.astype(object).fillna("")) if rows else "no versions yet: run `python -m app train`.")
+    lines = text(shown.astype(object).fillna("")) if rows else "no versions yet: run `python -m app train`."
+    return Answer({"versions": rows}, lines)
 
 
 def show(settings: Settings, options: Namespace) -> Answer:

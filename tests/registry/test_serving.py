@@ -153,7 +153,7 @@ def test_a_network_with_a_stranger_inside_is_refused_before_keras_sees_it(publis
         for name, content in members.items():
             archive.writestr(name, content)
     monkeypatch.setattr(serving, "load_fitted", lambda folder: pytest.fail("it was loaded"))
-    with pytest.raises(DamageError, match="names 'Lambda' of 'keras.layers'"):
+    with pytest.raises(DamageError, match=r"names 'Lambda' of 'keras\.layers'"):
         registry.load(resealed(version, path.name, path.read_bytes()))
 
 

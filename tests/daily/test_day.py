@@ -98,16 +98,18 @@ WRITES = ("begin", "note", "note_all", "publish", "crown", "fill_in")
 @pytest.mark.parametrize("committed", [False, True], ids=["before it is written", "after it is written"])
 def test_killed_at_any_write_the_next_start_carries_on(tmp_path, home, committed, monkeypatch):
     """Every write of the journal in turn is where the process dies; the end is as if nothing had happened."""
-    written = whole(home, monkeypatch)
+    monkeypatch.setattr("app.daily.day._watch", lambda *_: None)  # it writes nothing that a start needs
+    monkeypatch.setattr("app.daily.leftovers._old", lambda *_: [])
+    with monkeypatch.context() as patch:
+        written = whole(home, patch)
     assert written > 8
     expected = (keys(home.journal), outcomes(home.journal)[-1][1])
     for failing in range(1, written + 1):
         other = type(home)(tmp_path / f"{committed}-{failing}")
         other.live_to(0)
-        kill_at(monkeypatch, failing, committed)
-        with pytest.raises(Killed):
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            kill_at(patch, failing, committed)
             lived(other)
-        monkeypatch.undo()
         lived(other)
         assert (keys(other.journal), outcomes(other.journal)[-1][1]) == expected, failing
         settled = [session for session, outcome in outcomes(other.journal) if outcome in (DONE, SKIPPED)]
@@ -127,11 +129,10 @@ def lived(home):
         home.start()
 
 
-def whole(home, monkeypatch):
+def whole(home, patch):
     """Live through undisturbed; how often the journal was written."""
-    count = kill_at(monkeypatch, None, committed=False)
+    count = kill_at(patch, None, committed=False)
     lived(home)
-    monkeypatch.undo()
     return len(count)
 
 

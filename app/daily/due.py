@@ -95,9 +95,14 @@ def wanted(settings: Settings) -> tuple[str, ...]:
     """The symbols asked for; without any, those of the source or of the ledger.
 
     Raises:
-        SettingsError: there is none, or the source keeps nothing in the ledger.
+        SettingsError: there is none, the source keeps nothing in the ledger, or the target is no return.
     """
     source = settings.prices.source
+    if settings.window.target != "return":
+        raise SettingsError(
+            f"daily: window.target must be 'return', got {settings.window.target!r}. What it publishes are returns; "
+            "the other targets are judged by `python -m app backtest --target`."
+        )
     if source == "files":
         raise SettingsError(
             "daily keeps its prices in the ledger: `python -m app prices import PATH`, then `daily --source import`."

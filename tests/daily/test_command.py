@@ -48,6 +48,15 @@ def test_while_another_is_at_work_the_command_leaves_with_5_and_touches_nothing(
     assert {path.name for path in home.path.rglob("*")} - {path.name for path in before} == {"lock"}
 
 
+def test_a_target_that_is_no_return_is_refused_before_anything_is_done(home, monkeypatch, capsys):
+    monkeypatch.setenv("STOCK_HOME", str(home.path))
+    home.live_to(120)
+    assert main(["daily", *QUICK, "--set", "window.target=volatility"]) == 2
+    assert "window.target must be 'return', got 'volatility'" in capsys.readouterr().err
+    assert main(["daily", *QUICK, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["session"]
+
+
 def test_status_of_an_empty_home_ends_with_7(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("STOCK_HOME", str(tmp_path))
     assert main(["status", "--json"]) == 7

@@ -14,7 +14,7 @@ run: app-installed ## prices, back test, training, forecast, report (ARGS="--sym
 	@$(PYTHON_IN_VENV) -m app run $(ARGS)
 
 test: dev-installed ## all tests (ARGS="-k windows -x")
-	@$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: dev-installed ## style, layout and types
 	@$(PYTHON_IN_VENV) -m ruff check .

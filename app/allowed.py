@@ -1,6 +1,7 @@
 """What is allowed, said in the same words everywhere: a number in its range, a name among those known."""
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 
 from app.errors import SettingsError
@@ -14,7 +15,7 @@ def check_ranges(section: str, settings: object, ranges: Mapping[str, tuple[floa
 
     Args:
         section: of the settings, as in "network"; "" for those without one.
-        ranges: setting → (lowest, highest).
+        ranges: setting → (lowest, highest); an infinite highest is no bound.
         unit: of all of them, as in "sessions".
 
     Raises:
@@ -24,7 +25,8 @@ def check_ranges(section: str, settings: object, ranges: Mapping[str, tuple[floa
         value = getattr(settings, name)
         if not low <= value <= high:
             setting, of = (f"{section}.{name}" if section else name), (f" {unit}" if unit else "")
-            raise SettingsError(f"{setting} must be {low} to {high}{of}, got {value}.")
+            allowed = f"at least {low}" if math.isinf(high) else f"{low} to {high}"
+            raise SettingsError(f"{setting} must be {allowed}{of}, got {value}.")
 
 
 def known_names(name: str, known: Iterable[str], everything: str) -> str:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from app.allowed import check_ranges
 from app.dataset.features import DECAY, FLOOR
 from app.dataset.windows import Panel, Windows
-from app.errors import SettingsError
 from app.forecasters.simulation import Step
-from app.forecasters.symbolwise import PERCENT, FittedEach, fit_each, maximum
+from app.forecasters.symbolwise import PERCENT, FittedEach, fit_each, maximum, medians, with_mean
 
 USUAL = np.sqrt(2 / np.pi)
 """Mean of |z| for a normal z. For Student's t it is less; what is left over is in omega, as in arch."""
@@ -113,8 +113,7 @@ class Egarch:
     __pydantic_config__ = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        if not 1 <= self.years <= 100:
-            raise SettingsError(f"egarch.years must be 1 to 100 years, got {self.years}.")
+        check_ranges("egarch", self, {"years": (1, 100)}, unit="years")
 
     @property
     def name(self) -> str:
@@ -132,8 +131,7 @@ class Egarch:
         """
         found: dict[str, Any] = fit_each(self.name, (train, validation), self.years, _maximum_likelihood)
         pooled = _pooled(found)
-        if self.pooled_mean:
-            found = {symbol: replace(dynamics, mean=pooled.mean) for symbol, dynamics in found.items()}
+        found = with_mean(found, pooled.mean) if self.pooled_mean else found
         return FittedEgarch(self.name, found, pooled)
 
 
@@ -174,7 +172,6 @@ def _pooled(found: Mapping[str, Dynamics]) -> Dynamics:
     """Medians over the symbols fitted; omega such that the level of x is the median of theirs."""
     if not found:
         return UNFITTED
-    names = ("mean", "alpha", "gamma", "beta", "nu")
-    middle: dict[str, Any] = {name: float(np.median([getattr(one, name) for one in found.values()])) for name in names}
+    middle: dict[str, Any] = medians(found, ("mean", "alpha", "gamma", "beta", "nu"))
     level = float(np.median([one.omega / (1 - one.beta) for one in found.values()]))
     return replace(UNFITTED, **middle, omega=level * (1 - middle["beta"]), start=level)

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from app.allowed import check_ranges
 from app.dataset.features import DECAY, FLOOR
 from app.dataset.windows import Panel, Windows
-from app.errors import SettingsError
 from app.forecasters.simulation import Step
-from app.forecasters.symbolwise import PERCENT, FittedEach, fit_each, maximum
+from app.forecasters.symbolwise import PERCENT, FittedEach, fit_each, maximum, medians, with_mean
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,7 @@ class Garch:
     __pydantic_config__ = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        if not 1 <= self.years <= 100:
-            raise SettingsError(f"garch.years must be 1 to 100 years, got {self.years}.")
+        check_ranges("garch", self, {"years": (1, 100)}, unit="years")
 
     @property
     def name(self) -> str:
@@ -118,8 +117,7 @@ class Garch:
         likelihood = partial(_maximum_likelihood, asymmetric=self.asymmetric)
         found: dict[str, Any] = fit_each(self.name, (train, validation), self.years, likelihood)
         pooled = _pooled(found)
-        if self.pooled_mean:
-            found = {symbol: replace(dynamics, mean=pooled.mean) for symbol, dynamics in found.items()}
+        found = with_mean(found, pooled.mean) if self.pooled_mean else found
         return FittedGarch(self.name, found, pooled)
 
 
@@ -162,8 +160,7 @@ def _pooled(found: Mapping[str, Dynamics]) -> Dynamics:
     """Medians over the symbols fitted; omega such that the long-run variance is the symbol's own."""
     if not found:
         return RISKMETRICS
-    names = ("mean", "alpha", "gamma", "beta", "nu")
-    middle: dict[str, Any] = {name: float(np.median([getattr(one, name) for one in found.values()])) for name in names}
+    middle: dict[str, Any] = medians(found, ("mean", "alpha", "gamma", "beta", "nu"))
     persistence = middle["alpha"] + middle["gamma"] / 2 + middle["beta"]
     return replace(RISKMETRICS, **middle, omega=max(1 - persistence, 0.0))
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from app.allowed import check_ranges
 from app.dataset.features import FEATURES
 from app.dataset.targets import PARKINSON
 from app.dataset.windows import Windows
-from app.errors import SettingsError
 from app.forecasters.baselines import check_horizons, known_windows
 from app.schema import LEVELS
 
@@ -43,8 +43,7 @@ class Har:
     __pydantic_config__ = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        if not 1 <= self.years <= 100:
-            raise SettingsError(f"har.years must be 1 to 100 years, got {self.years}.")
+        check_ranges("har", self, {"years": (1, 100)}, unit="years")
 
     def fit(self, train: Windows, validation: Windows) -> "FittedHar":
         """Least squares over the windows of both sets, all symbols together.

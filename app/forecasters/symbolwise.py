@@ -3,10 +3,10 @@
 import json
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -90,6 +90,16 @@ def maximum(model, second: np.ndarray):
         if result.convergence_flag == 0 and np.isfinite(result.params).all():
             return result
     return None
+
+
+def medians(found: Mapping[str, Dynamics], names: Sequence[str]) -> dict[str, float]:
+    """The median over the symbols of each parameter named."""
+    return {name: float(np.median([getattr(one, name) for one in found.values()])) for name in names}
+
+
+def with_mean(found: Mapping[str, Any], mean: float) -> dict[str, Any]:
+    """The same dynamics with one mean for all symbols, in log returns per session."""
+    return {symbol: replace(dynamics, mean=mean) for symbol, dynamics in found.items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 
-from app.errors import SettingsError
+from app.allowed import check_ranges
 from app.prices.outcomes import Outcome
 
-LEAST = {
-    "tries": 1, "timeout_s": 0.01, "pause_s": 0, "requests_per_s": 0.001, "deadline_s": 0, "breaker": 1,
-    "agree_after_h": 0, "missing_days": 1,
+RANGES = {
+    "tries": (1, inf), "timeout_s": (0.01, inf), "pause_s": (0, inf), "requests_per_s": (0.001, inf),
+    "deadline_s": (0, inf), "breaker": (1, inf), "agree_after_h": (0, inf), "missing_days": (1, inf),
 }  # fmt: skip
 
 
@@ -38,19 +39,7 @@ class Patience:
     __pydantic_config__ = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        check_least(self, "fetch")
-
-
-def check_least(settings: object, section: str) -> None:
-    """Refuse a value below its least.
-
-    Raises:
-        SettingsError: naming the setting, its value and the least.
-    """
-    for name, least in LEAST.items():
-        value = getattr(settings, name, least)
-        if not value >= least:
-            raise SettingsError(f"{section}.{name} must be at least {least}, got {value!r}.")
+        check_ranges("fetch", self, RANGES)
 
 
 @dataclass

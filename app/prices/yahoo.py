@@ -25,6 +25,7 @@ import pandas as pd
 import yfinance as yf
 from yfinance.exceptions import YFException, YFPricesMissingError, YFRateLimitError, YFTzMissingError
 
+from app.allowed import check_ranges
 from app.atomic import ensure_writable
 from app.errors import AppError, SourceError
 from app.prices.adjust import as_traded
@@ -37,7 +38,7 @@ from app.prices.outcomes import (
     UnknownSymbolError,
     UnreachableError,
 )
-from app.prices.patience import check_least
+from app.prices.patience import RANGES
 from app.prices.sources import between, check_symbol
 from app.schema import PRICE_COLUMNS, prices_table
 
@@ -92,7 +93,7 @@ class Yahoo:
     version = f"yfinance {yf.__version__}"
 
     def __post_init__(self) -> None:
-        check_least(self, "fetch")
+        check_ranges("fetch", self, {name: bounds for name, bounds in RANGES.items() if hasattr(self, name)})
 
     @property
     def longest_s(self) -> float:

@@ -102,6 +102,15 @@ class Journal:
         )
         return [Note(*row) for row in self._rows(query, (self.source, *values))]
 
+    def last_note(self) -> Note | None:
+        """The newest note of the newest run, or None before the first."""
+        query = (
+            "SELECT session, stage, run_id, at, outcome, detail FROM stage WHERE source = ? "
+            "ORDER BY run_id DESC, at DESC LIMIT 1"
+        )
+        found = self._rows(query, (self.source,))
+        return Note(*found[0]) if found else None
+
     def settled(self, stage: str = SESSION) -> dict[str, Note]:
         """Session → the note that settled the stage, for every session where one did, in order of sessions."""
         found = {note.session: note for note in self.notes(stage=stage) if note.outcome in (DONE, SKIPPED)}
@@ -167,6 +176,22 @@ class Journal:
             table[name] = pd.to_datetime(table[name]).astype("datetime64[ns]")
         table[["origin_close", "actual"]] = table[["origin_close", "actual"]].astype("float64")
         return table[[*FORECAST_COLUMNS, "version", "published_at"]]
+
+    def awaited(self, since: str, settled_before: str) -> pd.DataFrame:
+        """What was forecast and may have come true: symbol, origin and horizon, each once.
+
+        Args:
+            since: first origin wanted, ISO date. settled_before: origins from this one on are wanted also where
+                their actual is known, because it may be revised.
+        """
+        rows = self._rows(_AWAITED, (self.source, since, settled_before))
+        table = pd.DataFrame(rows, columns=["symbol", "origin", "horizon"])
+        return table.astype({"symbol": "str", "origin": "datetime64[ns]", "horizon": "int64"})
+
+    def origins(self, newest: int) -> list[str]:
+        """The newest origins that anything was forecast from, as ISO dates, oldest first."""
+        query = "SELECT DISTINCT origin FROM forecast WHERE source = ? ORDER BY origin DESC LIMIT ?"
+        return [origin for (origin,) in reversed(self._rows(query, (self.source, newest)))]
 
     def newest_origins(self) -> dict[str, str]:
         """Symbol → the newest origin forecast, as ISO date."""
@@ -238,6 +263,11 @@ _FORECASTS = """SELECT model, symbol, origin, horizon, target, origin_close, ver
     (SELECT value FROM actual WHERE actual.source = forecast.source AND actual.symbol = forecast.symbol
         AND actual.origin = forecast.origin AND actual.horizon = forecast.horizon ORDER BY known_at DESC LIMIT 1),
     quantiles FROM forecast WHERE source = ? AND origin BETWEEN ? AND ? ORDER BY origin, model, symbol, horizon"""
+
+_AWAITED = """SELECT DISTINCT symbol, origin, horizon FROM forecast WHERE source = ?1 AND origin >= ?2
+    AND (origin >= ?3 OR NOT EXISTS (SELECT 1 FROM actual WHERE actual.source = forecast.source
+        AND actual.symbol = forecast.symbol AND actual.origin = forecast.origin
+        AND actual.horizon = forecast.horizon)) ORDER BY symbol, origin, horizon"""
 
 _ACTUAL = """SELECT known_at, value FROM actual WHERE source = ? AND symbol = ? AND origin = ? AND horizon = ?
     ORDER BY known_at DESC LIMIT 1"""

@@ -28,6 +28,7 @@ from app.evaluation.conformal import corrected_newest
 from app.evaluation.evidence import Evidence, judge
 from app.forecasters import GUESSES, make_recipe
 from app.forecasters.base import Recipe, forecasts_table
+from app.journal import Journal
 from app.prices.outcomes import Updated, raise_failures
 from app.prices.quality import inspect, sound
 from app.prices.sources import Files, Sample, Source, check_symbol
@@ -180,9 +181,10 @@ def train(settings: Settings, windows: Windows, until: np.datetime64 | None = No
 
 
 def served(settings: Settings) -> dict[str, registry.Served]:
-    """The newest version of every model asked for that may forecast; those refused are named in it."""
+    """What forecasts for every model asked for: the source's champion, else its newest version that may."""
     kept_as = target_named(settings.window.target).kept_as
-    return {name: registry.newest_sound(settings.versions, name + kept_as) for name in settings.models}
+    champions = Journal(settings.ledger, settings.prices.source).champions()
+    return {name: registry.serve(settings.versions, name + kept_as, champions) for name in settings.models}
 
 
 def forecast(settings: Settings, prices: Prices, by: Mapping[str, registry.Served] | None = None) -> pd.DataFrame:

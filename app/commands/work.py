@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from app import pipeline
+from app import pipeline, registry
 from app.atomic import ensure_replaceable, ensure_writable, publish_file, publish_text, replace_folder
 from app.commands.answer import Answer, records, text
 from app.commands.inspection import glance
@@ -24,7 +24,6 @@ from app.errors import DataError, SettingsError
 from app.evaluation.significance import to_json, verdicts
 from app.forecasters import NETWORKS
 from app.prices.outcomes import raise_failures
-from app.registry import Served
 from app.report.page import Findings, write_report
 from app.report.pricing import base_model, live_table
 from app.report.record import EVIDENCE, OURS, load_findings, publish_findings
@@ -46,8 +45,8 @@ def run(settings: Settings, options: Namespace) -> Answer:
     prices = pipeline.load_prices(settings)
     windows = pipeline.make_dataset(settings, prices)
     evidence = pipeline.backtest(settings, windows)
-    pipeline.train(settings, windows)
-    live = pipeline.forecast(settings, prices)
+    trained = zip(settings.models, pipeline.train(settings, windows), strict=True)
+    live = pipeline.forecast(settings, prices, {name: registry.first_sound([one.folder]) for name, one in trained})
     findings = replace(_findings(settings, prices, evidence, live), inspection=glance(settings, prices))
     page = publish_findings(findings, wanted or _report_folder(settings, live))
     signed = evidence.target.signed
@@ -166,7 +165,7 @@ def doctor(settings: Settings, options: Namespace) -> Answer:
     return Answer(*examine(settings))
 
 
-def _check_asked(settings: Settings, served: Iterable[Served]) -> None:
+def _check_asked(settings: Settings, served: Iterable[registry.Served]) -> None:
     """Refuse windows other than those a version was trained on; say so where it learnt from another source."""
     for version in (one.version for one in served):
         trained = pipeline.version_spec(version)

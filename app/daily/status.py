@@ -15,7 +15,6 @@ from app.daily.record import Line, live_forecasts, live_record
 from app.errors import DamageError
 from app.journal import DONE, SKIPPED, Champion, Journal
 from app.prices.store import Ledger
-from app.registry.versions import NAME
 
 LAST = ("session", "stage", "outcome", "detail", "at")
 """What is told of the newest note."""
@@ -150,8 +149,7 @@ def _fault(settings: Settings, champion: Champion | None) -> tuple[str, str]:
     """(why the champion cannot serve, name of its model): hashes and contents, without its library."""
     if champion is None:
         return "", ""
-    named = NAME.fullmatch(champion.version)
-    model = named["model"] if named else ""
+    model = registry.of_model(Path(champion.version))
     try:
         registry.sound(registry.read(settings.versions / champion.version))
         return "", model
@@ -160,8 +158,7 @@ def _fault(settings: Settings, champion: Champion | None) -> tuple[str, str]:
 
 
 def _last(journal: Journal) -> tuple[str, str, str, str, str] | None:
-    notes = journal.notes()
-    newest = max(notes, key=lambda note: (note.run, note.at), default=None)
+    newest = journal.last_note()
     return (newest.session, newest.stage, newest.outcome, newest.detail, newest.at) if newest else None
 
 

@@ -37,6 +37,9 @@ FETCH, TRAIN, FORECAST = "fetch", "train", "forecast"
 SETTLING_SESSIONS = 40
 """Actuals of so many newest origins are looked at again: their prices may still be revised."""
 
+AWAITED_DAYS = 400
+"""Calendar days after which an actual that never came, as of a symbol that trades no more, is waited for no longer."""
+
 
 @dataclass(frozen=True)
 class Tools:
@@ -136,14 +139,14 @@ def fetch_failure(results: list[Updated], unpriced: tuple[str, ...]) -> AppError
 
 def fill_in(start: Start) -> int:
     """Put on record what came true of earlier forecasts; what changed since, too."""
-    published = start.journal.forecasts()
-    if len(published) == 0:
+    origins = start.journal.origins(SETTLING_SESSIONS)
+    if not origins:
         return 0
-    recent = np.unique(published["origin"])[-SETTLING_SESSIONS:][0]
-    pending = published[published["actual"].isna() | (published["origin"] >= recent)]
-    horizons = tuple(sorted(int(h) for h in pending["horizon"].unique()))
-    since = pending["origin"].min().to_datetime64().astype("datetime64[D]") - np.timedelta64(2 * WARM_UP + 30, "D")
-    keys = pending[["symbol", "origin", "horizon"]].drop_duplicates()
+    keys = start.journal.awaited(str(np.datetime64(origins[-1]) - AWAITED_DAYS), settled_before=origins[0])
+    if len(keys) == 0:
+        return 0
+    horizons = tuple(sorted(int(h) for h in keys["horizon"].unique()))
+    since = keys["origin"].min().to_datetime64().astype("datetime64[D]") - np.timedelta64(2 * WARM_UP + 30, "D")
     try:
         windows = make_windows(
             sound_prices(start.settings, since), WindowSpec(1, horizons), start.settings.prices.calendar

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from app.errors import DataError
-from app.evaluation.metrics import losses, means_by_day
+from app.evaluation.metrics import losses
 from app.evaluation.overlap import mean_variance
 from app.evaluation.verdict import MIN_SPANS, RANDOM_WALK
 from app.schema import FORECAST_KEYS, QUANTILES
@@ -101,14 +101,13 @@ def decide(
 
 def match(challenger: pd.DataFrame, champion: pd.DataFrame) -> Match:
     """What the test works on, from two forecasts tables of one model each; rows only one has count for nothing."""
-    sides = [losses(table).assign(model=side) for side, table in (("ours", challenger), ("theirs", champion))]
-    shared = sides[0].merge(sides[1][list(FORECAST_KEYS[1:])], on=list(FORECAST_KEYS[1:]))
-    rows = pd.concat([shared, sides[1].merge(shared[list(FORECAST_KEYS[1:])], on=list(FORECAST_KEYS[1:]))])
+    keys = list(FORECAST_KEYS[1:])
+    rows = losses(challenger).merge(losses(champion)[[*keys, "loss"]], on=keys, suffixes=("", " of theirs"))
     if len(rows) == 0:
         return Match(np.zeros(0), 1, 0, ())
-    means = means_by_day(rows)
-    ours, theirs = (means[side].unstack("horizon") for side in ("ours", "theirs"))
-    return matched(ours.to_numpy(), theirs.to_numpy(), tuple(ours.columns), shared["symbol"].nunique())
+    means = rows.groupby(["origin", "horizon"])[["loss", "loss of theirs"]].mean()
+    ours, theirs = (means[side].unstack("horizon") for side in means)
+    return matched(ours.to_numpy(), theirs.to_numpy(), tuple(ours.columns), rows["symbol"].nunique())
 
 
 def matched(ours: np.ndarray, theirs: np.ndarray, horizons: tuple[int, ...], symbols: int) -> Match:

@@ -56,13 +56,15 @@ def inspect(prices: pd.DataFrame, calendar: str | None = None, today: pd.Timesta
     latest = day.tz_localize(None).to_datetime64().astype("datetime64[D]")
     found = [_listed(FREQUENCY, _bars(prices, calendar=calendar, today=latest))]
     rest = prices.loc[~prices["symbol"].isin(found[0]["symbol"].unique()).to_numpy()]
+    swept = False
     for stage in STAGES[1:]:
         for _ in range(MOST_PASSES):
             bars = _bars(rest, calendar=calendar, today=latest)
             issues = _listed(stage, bars)
             found.append(issues)
             errors = (issues["severity"] == "error").any()
-            rest = sound(bars.table, issues)
+            if errors or not swept or issues["rule"].isin(UNKNOWN_RETURN).any():  # else the rows stay as they are
+                rest, swept = sound(bars.table, issues), True
             if not errors or stage not in (SPIKES, UNITS):
                 break
     whole = pd.concat(found, ignore_index=True) if any(len(part) for part in found) else found[0]
@@ -140,11 +142,7 @@ def _listed(rules: tuple[Rule, ...], bars: Bars) -> pd.DataFrame:
     """The issues table of some rules."""
     parts = [_lines(rule, rule.find(bars), bars) for rule in rules]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in ISSUE_COLUMNS}
-    table = pd.DataFrame(columns)
-    for name in ("symbol", "rule", "severity", "detail"):
-        table[name] = table[name].astype("str")
-    table["date"] = table["date"].astype("datetime64[ns]")
-    return table
+    return pd.DataFrame(columns).astype({name: "str" for name in columns} | {"date": "datetime64[ns]"})
 
 
 def _lines(rule: Rule, finding: Finding, bars: Bars) -> dict[str, np.ndarray]:

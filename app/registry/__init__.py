@@ -2,10 +2,10 @@
 
 from app.registry.golden import TOLERANCE, Golden
 from app.registry.retention import sweep
-from app.registry.serving import Served, first_sound, load, newest_sound
+from app.registry.serving import Served, first_sound, load, newest_sound, serve
 from app.registry.succession import ROLLBACK, in_service, line
 from app.registry.trained import Trained, describe, save
-from app.registry.versions import Version, digest, find, newest, publish, read, sound, verified, versions
+from app.registry.versions import Version, digest, find, newest, of_model, publish, read, sound, verified, versions
 
 __all__ = [
     "TOLERANCE",
@@ -20,4 +20,4 @@ __all__ = [
     "in_service",
 ]
 __all__ += ["line", "load", "newest", "newest_sound", "publish", "read", "save", "sound", "sweep", "verified"]
-__all__ += ["ROLLBACK", "versions"]
+__all__ += ["ROLLBACK", "of_model", "serve", "versions"]

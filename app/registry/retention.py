@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from app.atomic import storage_error
-from app.registry.versions import NAME, folders
+from app.registry.versions import folders, of_model
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +55,10 @@ def sweep(models: Path, lines: Iterable[list[str]], now: float | None = None) ->
 def kept(models: Path, lines: Iterable[list[str]]) -> set[str]:
     """Ids of the versions that `sweep` leaves in place."""
     keep = {version for champions in lines for version in champions[-1 - PREVIOUS :]}
-    of_model: dict[str, list[str]] = {}
+    by_model: dict[str, list[str]] = {}
     for path in folders(models):
-        match = NAME.fullmatch(path.name)
-        of_model.setdefault(match["model"] if match else "", []).append(path.name)
-    for ids in of_model.values():
+        by_model.setdefault(of_model(path), []).append(path.name)
+    for ids in by_model.values():
         first = {version[:6]: version for version in reversed(ids)}
         keep |= {*first.values(), *ids[-PREVIOUS:]}
     return keep

@@ -1,7 +1,7 @@
 """From a version to a model that may forecast: proved, loaded, tried on its golden input; else the one before it."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,8 @@ from app.errors import DamageError, SettingsError
 from app.forecasters import load_fitted
 from app.forecasters.base import Fitted
 from app.registry.golden import TOLERANCE, Golden
-from app.registry.versions import Version, folders, read, sound
+from app.registry.succession import Row, in_service
+from app.registry.versions import Version, folders, of_model, read, sound
 
 log = logging.getLogger(__name__)
 
@@ -81,3 +82,22 @@ def newest_sound(models: Path, model: str) -> Served:
     if not places:
         raise SettingsError(f"no saved {model} yet: run `python -m app train --models {model}` first.")
     return first_sound(reversed(places))
+
+
+def serve(models: Path, model: str, history: Sequence[Row]) -> Served:
+    """The version of a model that forecasts: its champion, or, where none of its versions ever was, the newest.
+
+    Args:
+        history: rows of the champion table of a source, in their order.
+
+    Raises:
+        SettingsError, DamageError: as `newest_sound`.
+    """
+    champions = [place for place in in_service(models, history) if of_model(place) == model]
+    newer = [place.name for place in folders(models, model) if champions and place.name > champions[0].name]
+    if newer:
+        log.warning(
+            "%s forecasts: it is champion. The newer %s is not in service; `python -m app models promote %s` changes that",
+            champions[0].name, newer[-1], newer[-1],
+        )  # fmt: skip
+    return first_sound(champions) if champions else newest_sound(models, model)

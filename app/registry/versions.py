@@ -62,6 +62,12 @@ def publish(models: Path, card: Mapping[str, Any], write: Callable[[Path], objec
     return read(folder)
 
 
+def of_model(folder: Path) -> str:
+    """The model that a version's folder is named after, "" where it is no version's."""
+    named = NAME.fullmatch(Path(folder).name)
+    return named["model"] if named else ""
+
+
 def folders(models: Path, model: str | None = None) -> list[Path]:
     """The folder of every version, oldest first, damaged or not; of one model if named. No file is read."""
     named = ((NAME.fullmatch(path.name), path) for path in Path(models).glob("[0-9]*") if path.is_dir())

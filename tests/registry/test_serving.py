@@ -11,6 +11,7 @@ import pytest
 from app import registry
 from app.errors import DamageError, SettingsError
 from app.forecasters import load_fitted, save_fitted
+from app.journal import Champion
 from app.registry import serving
 from app.registry.libraries import check_libraries
 from tests.registry.saved import ABOUT, RECIPES, copy_of, resealed, trained, windows
@@ -222,3 +223,25 @@ def test_a_model_that_cannot_be_read_back_is_never_published(made, tmp_path):
     with pytest.raises(DamageError, match=r"assets\.txt"):
         registry.publish(tmp_path, {"model": "gru", "made_at": "2026-01-02T03:04:05"}, write)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_champion_forecasts_and_not_a_newer_version_that_never_came_into_service(made, tmp_path, caplog):
+    ids = [registry.save(tmp_path, made["ewma"], ABOUT).id for _ in range(3)]
+    history = [Champion(1, "", "sample", ids[0], None, "the first", None, "")]
+    assert registry.serve(tmp_path, "ewma", []).version.id == ids[2]
+    assert registry.serve(tmp_path, "ewma", history).version.id == ids[0]
+    assert f"The newer {ids[2]} is not in service" in caplog.text
+    with pytest.raises(SettingsError, match="no saved gru yet"):
+        registry.serve(tmp_path, "gru", history)
+    back = [dataclasses.replace(history[0], id=2, version=ids[2], reason="better")]
+    back += [dataclasses.replace(history[0], id=3, reason="rollback: it was a mistake")]
+    assert registry.serve(tmp_path, "ewma", [*history, *back]).version.id == ids[0]
+
+
+def test_a_damaged_champion_is_stood_in_for_by_the_champion_before_it(made, tmp_path):
+    ids = [registry.save(tmp_path, made["ewma"], ABOUT).id for _ in range(3)]
+    rows = [Champion(number, "", "sample", ids[number], None, "better", None, "") for number in (0, 1)]
+    (tmp_path / ids[1] / "ewma.json").write_text("{}")
+    served = registry.serve(tmp_path, "ewma", rows)
+    assert served.version.id == ids[0]
+    assert ids[1] in served.refused[0]

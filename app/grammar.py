@@ -91,9 +91,12 @@ def _add_daily(commands: argparse._SubParsersAction, parents: list[Parser]) -> N
     """The commands of the daily run."""
     meaning = "what a timer starts: fetch, train a challenger, promote it on evidence, forecast; once a session"
     every_day = _add(commands, "daily", meaning, parents, command="daily:daily")
-    every_day.add_argument("--sample", dest="source", action="store_const", const="sample", help="as --source sample")
     every_day.set_defaults(alone=True)
-    _add(commands, "status", "how the daily run stands; exit code 7 when STALE", parents, command="daily:show_status")
+    meaning = "how the daily run stands; exit code 7 when STALE"
+    stands = _add(commands, "status", meaning, parents, command="daily:show_status")
+    for action in (every_day, stands):
+        action.add_argument("--sample", dest="source", action="store_const", const="sample", help="as --source sample")
+    _add_out(stands, "folder for a page of the newest forecast and its record as they stand now")
     timers = _add(commands, "schedule", "print the file of a timer, filled in", parents, command="daily:print_schedule")
     timers.add_argument("--print", required=True, choices=SCHEDULES, metavar="KIND", help=f"of {', '.join(SCHEDULES)}")
 

@@ -25,11 +25,10 @@ import pandas as pd
 
 from app import registry
 from app.config import Settings, load_settings
-from app.daily import work
+from app.daily import leftovers, work
 from app.daily.day import daily
-from app.daily.freshness import Freshness
 from app.daily.lock import locked
-from app.daily.page import write_page
+from app.daily.page import page_folder, write_page
 from app.daily.steps import Tools
 from app.journal import DONE, SESSION, SKIPPED, Journal
 from app.prices.store import Ledger
@@ -145,14 +144,15 @@ def report(folder: Path, times: int, draw: random.Random) -> Counter:
     settings = settings.model_copy(update={"daily": dataclasses.replace(settings.daily, report=True)})
     with locked(settings.home):
         done = daily(settings, Tools(work=lambda job, place, bounds: work.do(job, place)))
-    journal, moment = Journal(settings.ledger, "import"), pd.Timestamp.now(tz="UTC")
-    place = settings.data / "reports" / f"daily-import-{done.session}"
-    began = time.monotonic()
-    write_page(settings, journal, done.session, moment, Freshness({}))
-    took = time.monotonic() - began
+    place = page_folder(settings, done.session)
+    write = functools.partial(write_page, settings, done.session, pd.Timestamp.now(tz="UTC"), (None, ""))
+    whole = {path.relative_to(place) for path in place.rglob("*")}
+    took = -time.monotonic()
+    write()
+    took += time.monotonic()
 
     def act(writer: int) -> None:
-        write_page(settings, journal, done.session, moment, Freshness({}))
+        write()
         os.write(writer, b"x")
 
     for number in range(times):
@@ -160,11 +160,22 @@ def report(folder: Path, times: int, draw: random.Random) -> Counter:
             shutil.rmtree(place)
         at_work, _ = killed(act, draw.uniform(0, 1.1 * took))
         found["killed"] += at_work
-        page, table = place / "report.html", place / "live.csv"
-        found["pages there"] += page.exists()
-        found["TORN PAGES"] += page.exists() and not page.read_text(encoding="utf-8").rstrip().endswith("</html>")
-        found["TORN TABLES"] += table.exists() and len(pd.read_csv(table)) != 8
+        found["pages there"] += place.exists()
+        found["TORN PAGES"] += place.exists() and not _whole_page(place, whole)
+        if number % 10 == 9:
+            leftovers.sweep(settings, time.time() + 2 * leftovers.ABANDONED_S)
+            write()
+            found["next writes"] += 1
+            found["NOT WHOLE AFTER THE NEXT WRITE"] += not _whole_page(place, whole)
+            found["LEFT BEHIND"] += len(list(place.parent.iterdir())) - 1
     return found
+
+
+def _whole_page(place: Path, whole: set[Path]) -> bool:
+    """Whether a page is there from its first line to its last, with every figure and its table."""
+    page = (place / "report.html").read_text(encoding="utf-8")
+    there = {path.relative_to(place) for path in place.rglob("*")}
+    return there == whole and page.rstrip().endswith("</html>") and len(pd.read_csv(place / "live.csv")) == 8
 
 
 def _loads(settings: Settings, version: str) -> bool:

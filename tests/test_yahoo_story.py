@@ -123,3 +123,10 @@ def test_from_yahoo_to_a_forecast_and_offline_again(yahoo, tmp_path):
     offline = run(yahoo, tmp_path, "forecast", "--symbols", "ACME", "--models", "ewma", "--offline", "--json")
     assert offline.returncode == 0, offline.stderr
     assert yahoo.count("") == 0
+
+    folder = Path(answer["report"]).parent
+    live = pd.read_parquet(folder / "live.parquet")
+    live.assign(origin=live["origin"] - pd.Timedelta(days=30)).to_parquet(folder / "live.parquet")
+    late = run(yahoo, tmp_path, "report", str(folder), "--json")
+    assert late.returncode == 7, late.stderr
+    assert "<strong>Stale.</strong>" in Path(answer["report"]).read_text()

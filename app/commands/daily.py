@@ -2,12 +2,14 @@
 
 import os
 from argparse import Namespace
+from pathlib import Path
 
-from app.atomic import ensure_writable
+from app.atomic import ensure_replaceable, ensure_writable
 from app.commands.answer import Answer
 from app.config import Settings
 from app.daily import day, schedule, status
 from app.daily.logs import logged
+from app.daily.page import WRITTEN, write_page
 
 
 def daily(settings: Settings, options: Namespace) -> Answer:
@@ -22,8 +24,14 @@ def daily(settings: Settings, options: Namespace) -> Answer:
 
 def show_status(settings: Settings, options: Namespace) -> Answer:
     """How the daily run stands at this moment."""
+    folder = ensure_replaceable(Path(options.out), WRITTEN) if options.out else None
     found = status.status(settings)
-    return Answer(found.plain(), status.text(found), found.stale)
+    lines, result = [status.text(found)], found.plain()
+    if folder and found.origins:
+        told = (found.stale, found.fresh.ends)
+        result["report"] = str(write_page(settings, max(found.origins.values()), found.now, told, folder))
+        lines.append(f"report: {result['report']}")
+    return Answer(result, "\n".join(lines), found.stale)
 
 
 def print_schedule(settings: Settings, options: Namespace) -> Answer:

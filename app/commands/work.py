@@ -135,12 +135,13 @@ def forecast(settings: Settings, options: Namespace) -> Answer:
 def report(settings: Settings, options: Namespace) -> Answer:
     """The page again, from the folder of an earlier run."""
     folder = Path(options.folder) if options.folder else _newest_report(settings)
-    findings = load_findings(folder)
+    findings = _by_now(settings, load_findings(folder))
     if options.out:
         page = replace_folder(Path(options.out), partial(write_report, findings), PAGE) / "report.html"
     else:
         page = replace_folder(folder, partial(_page_again, findings, folder), OURS) / "report.html"
-    return Answer({"report": str(page)}, f"report: {page}")
+    told = {"stale": findings.stale, "fresh_until": findings.fresh_until}
+    return Answer({"report": str(page), **told}, f"report: {page}", findings.stale)
 
 
 def settings_(settings: Settings, options: Namespace) -> Answer:
@@ -188,6 +189,13 @@ def _save_evidence(evidence: pipeline.Evidence, folder: Path) -> None:
         getattr(evidence, name).to_csv(folder / f"{name}.csv", index=False)
     found = json.dumps(to_json(evidence.verdicts), indent=1, allow_nan=False)
     (folder / "verdict.json").write_text(found, encoding="utf-8")
+
+
+def _by_now(settings: Settings, findings: Findings) -> Findings:
+    """The findings, with what the calendar says at this moment of their newest forecast."""
+    had = {name: findings.settings["prices"][name] for name in ("source", "calendar")}
+    prices = replace(settings.prices, **had)
+    return replace(findings, **freshness_told(settings.model_copy(update={"prices": prices}), findings.live))
 
 
 def _page_again(findings: Findings, folder: Path, draft: Path) -> None:

@@ -163,7 +163,8 @@ def _settle(start: Start, day: Day, asked: bool) -> None:
         day.say(f"{start.due.session}: {reason}; the next start carries on")
     if not after.behind and start.settings.daily.report:
         fresh = freshness(start.settings, after.expected, start.tools.now())
-        page = write_page(start.settings, start.journal, start.due.session, start.tools.now(), fresh)
+        told = (fresh.stale, fresh.ends)
+        page = write_page(start.settings, start.due.session, start.tools.now(), told)
         day.say(f"report: {page}", report=str(page))
     if not after.behind and not after.waiting and not after.settled:
         start.note(SESSION, DONE)
@@ -179,6 +180,8 @@ def _watch(settings: Settings, tools: Tools, journal: Journal, day: Day, code: i
     """Status, metrics and notifications; the state is that of now, not what the run believes of itself."""
     found = status(settings, tools.now())
     write_metrics(metrics_path(settings), found, code)
+    if found.stale and found.origins and settings.daily.report:  # else the page of a better day would stand unmarked
+        write_page(settings, max(found.origins.values()), found.now, (found.stale, found.fresh.ends))
     for event in [*day.events, *_concerns(found, day)]:
         send_once(settings, journal, day.run, event) if day.run else send(settings, event)
 

@@ -1,5 +1,6 @@
 """What runs leave behind: drafts of killed ones, old logs and pages, versions that nothing needs any more."""
 
+import itertools
 import logging
 import re
 import shutil
@@ -51,7 +52,8 @@ def sweep(settings: Settings, now: float | None = None) -> None:
 
 def _old(data: Path, now: float, keep_s: float) -> Iterator[Path]:
     """Abandoned drafts, and the daily run's own logs and pages that are older than they are kept."""
-    for draft in [*data.glob(".writing-*"), *data.glob("*/.writing-*"), *data.glob("reports/*/.writing-*")]:
+    drafts = [data.glob(f"{place}.{kind}-*") for place in ("", "*/", "reports/*/") for kind in ("writing", "replaced")]
+    for draft in itertools.chain.from_iterable(drafts):
         if now - draft.stat().st_mtime > ABANDONED_S:
             yield draft
     for path in [*data.glob("logs/*.jsonl"), *data.glob("reports/daily-*")]:

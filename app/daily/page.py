@@ -1,14 +1,15 @@
 """The page of a session: the newest forecast, and the live record where a back test has its test period."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from app import pipeline
-from app.atomic import publish_file
+from app.atomic import publish_text, replace_folder
 from app.config import Settings
-from app.daily.freshness import Freshness
 from app.daily.ledger import sound_prices
 from app.daily.record import live_forecasts
 from app.evaluation import calibration, metrics, significance
@@ -17,31 +18,54 @@ from app.report.page import Findings, write_report
 from app.report.pricing import price_table
 from app.schema import FORECAST_COLUMNS, ISSUE_COLUMNS
 
+WRITTEN = frozenset({"report.html", "figures", "live.csv", "verdict.json"})
+"""All that the page of a session consists of."""
+
 PRICES_SHOWN = np.timedelta64(400, "D")
 
 
-def write_page(settings: Settings, journal: Journal, session: str, made_at: pd.Timestamp, fresh: Freshness) -> Path:
-    """Write data/reports/daily-SOURCE-SESSION/report.html and live.csv; a page written before is replaced.
+def page_folder(settings: Settings, session: str) -> Path:
+    """Where the page of a session is."""
+    return settings.data / "reports" / f"daily-{settings.prices.source}-{session}"
+
+
+def write_page(
+    settings: Settings, session: str, made_at: pd.Timestamp, fresh: tuple[str | None, str], folder: Path | None = None
+) -> Path:
+    """Write report.html, its figures, live.csv and verdict.json in the place of a folder, as one.
+
+    Args:
+        session: the newest forecast.
+        fresh: why it must not be taken for fresh, or None; and until when it is, as `Freshness.ends`.
+        folder: `page_folder` by default.
+
+    Returns:
+        The path of the page.
 
     Raises:
-        StorageError: the folder cannot be written, or the disk is full.
+        SettingsError: the folder holds what others made.
+        StorageError: it cannot be written, or the disk is full.
     """
-    record = live_forecasts(journal)[list(FORECAST_COLUMNS)]
+    record = live_forecasts(Journal(settings.ledger, settings.prices.source))[list(FORECAST_COLUMNS)]
     newest = record.groupby("symbol")["origin"].transform("max")
     live = record[record["origin"] == newest].assign(actual=np.nan).reset_index(drop=True)
     known = record[record["actual"].notna()].reset_index(drop=True)
-    folder = settings.data / "reports" / f"daily-{settings.prices.source}-{session}"
-    publish_file(folder / "live.csv", lambda path: price_table(live).to_csv(path, index=False))
-    return write_report(_findings(settings, known, live, (made_at, session, fresh)), folder)
+    findings = replace(_findings(settings, known, live, session), made_at=made_at.isoformat(timespec="seconds"))
+
+    def write(draft: Path) -> None:
+        write_report(replace(findings, stale=fresh[0], fresh_until=fresh[1]), draft)
+        price_table(live).to_csv(draft / "live.csv", index=False)
+        publish_text(draft / "verdict.json", json.dumps(significance.to_json(findings.verdicts), indent=1))
+
+    place = folder or page_folder(settings, session)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return replace_folder(place, write, WRITTEN) / "report.html"
 
 
-def _findings(
-    settings: Settings, known: pd.DataFrame, live: pd.DataFrame, when: tuple[pd.Timestamp, str, Freshness]
-) -> Findings:
-    made_at, session, fresh = when
+def _findings(settings: Settings, known: pd.DataFrame, live: pd.DataFrame, session: str) -> Findings:
     return Findings(
         title=f"Forecasts of {session}",
-        made_at=made_at.isoformat(timespec="seconds"),
+        made_at="",
         forecasts=known,
         scores=metrics.score(known),
         coverage=metrics.coverage(known),
@@ -54,6 +78,4 @@ def _findings(
         curves={},
         settings=pipeline.plain_settings(settings),
         versions=pipeline.package_versions(),
-        stale=fresh.stale,
-        fresh_until=fresh.ends,
     )

@@ -1,21 +1,27 @@
 """What somebody sees of the daily run: status, metrics, log lines, and what is sent when something happens."""
 
+import dataclasses
 import http.server
 import json
 import logging
 import sys
 import threading
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from app.config import load_settings
-from app.daily.day import metrics_path
+from app.cli import main
+from app.config import PriceSettings, load_settings
+from app.daily.day import daily, metrics_path
 from app.daily.logs import logged
 from app.daily.metrics import write_metrics
 from app.daily.notify import Event, send, send_once
+from app.daily.page import page_folder
 from app.daily.status import status, text
-from app.errors import TrainingError
+from app.daily.steps import Tools
+from app.errors import SourceError, TrainingError
+from app.prices.store import Ledger
 
 CATCH = "import sys, json; open({path!r}, 'a').write(json.dumps([sys.argv[1:], json.load(sys.stdin)]) + '\\n')"
 
@@ -176,3 +182,51 @@ def test_the_metrics_of_a_forecast_on_a_market_say_until_when_it_is_fresh(home, 
     shown = write_metrics(tmp_path / "m.prom", status(settings, now), 3).read_text()
     assert 'stock_forecast_fresh_until_seconds{source="yahoo"} 1715720400' in shown  # 2024-05-14 21:00 UTC
     assert 'stock_last_run_exit_code{source="yahoo"} 3' in shown
+
+
+class Silent:
+    """A source that is down."""
+
+    name = "yahoo"
+
+    def symbols(self):
+        return ()
+
+    def history(self, symbol, start=None, stop=None):
+        raise SourceError("Yahoo did not answer.")
+
+
+@pytest.fixture
+def forecast_yesterday(home):
+    """Settings of Yahoo, with prices and forecasts up to 10 May 2024 in the ledger."""
+    home.start()
+    settings = home.settings.model_copy(update={"prices": PriceSettings(source="yahoo", symbols=("AAA", "BBB"))})
+    Ledger(settings.ledger).append(Ledger(settings.ledger).prices("import"), source="yahoo")
+    journal = type(home.journal)(settings.ledger, "yahoo")
+    journal.publish(journal.begin("here", "daily", "1"), home.journal.forecasts(), {"ewma": "v", "random-walk": "w"})
+    return settings.model_copy(update={"daily": dataclasses.replace(settings.daily, report=True)})
+
+
+def test_the_page_is_marked_stale_when_the_source_has_been_down_for_days(forecast_yesterday):
+    settings = forecast_yesterday
+    newest = max(status(settings).origins.values())
+    later = pd.Timestamp(newest, tz="UTC") + pd.Timedelta(days=10)
+    done = daily(settings, Tools(now=lambda: later, source=lambda _: Silent()))
+    assert done.failure.exit_code == 3
+    page = (page_folder(settings, newest) / "report.html").read_text()
+    assert "<strong>Stale.</strong> STALE: the newest forecast of 2 symbol(s) is behind the market" in page
+
+
+def test_status_writes_a_page_of_the_moment_it_was_asked(forecast_yesterday, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("STOCK_HOME", str(forecast_yesterday.home))
+    asked = ["status", "--symbols", "AAA", "BBB", "--out", str(tmp_path / "now"), "--json"]
+    assert main(asked) == 7
+    page = Path(json.loads(capsys.readouterr().out)["report"])
+    assert page == tmp_path / "now" / "report.html"
+    assert "<strong>Stale.</strong>" in page.read_text()
+    assert main(asked) == 7  # a page of its own making is replaced
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "report.html").write_text("mine")
+    capsys.readouterr()
+    assert main([*asked[:5], str(tmp_path / "mine")]) == 2
+    assert "name another folder" in capsys.readouterr().err

@@ -16,6 +16,7 @@ from app.atomic import storage_error
 from app.errors import AppError, DataError, SettingsError, StaleError
 from app.grammar import build_parser
 from app.home import find_home
+from app.prices.providers import USUAL
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,7 +73,7 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
     if path and given.get("prices") and given.get("place"):
         raise SettingsError(f"--prices {given['prices']} and {given['place']} say the same; give one.")
     named = path or any(text.strip().startswith(("prices.source", "prices.path")) for text in options.set)
-    source = given.get("source") or ("yahoo" if given.get("symbols") and not named else None)
+    source = given.get("source") or (USUAL if given.get("symbols") and not named else None)
     return {
         "prices.source": source, "prices.path": path, "prices.symbols": given.get("symbols"),
         "prices.start": given.get("start"), "prices.stop": given.get("end"), "prices.offline": given.get("offline"),

@@ -30,11 +30,12 @@ from app.forecasters.tabular import QuantileBoosting
 from app.home import PROJECT, find_home
 from app.prices.moments import written
 from app.prices.patience import Patience
+from app.prices.providers import PROVIDERS
 from app.prices.sources import check_symbol
 from app.reproduce.settings import Reproduction
 from app.routine import Routine
 
-SOURCES = ("sample", "yahoo", "import", "files")
+SOURCES = ("sample", *PROVIDERS, "import", "files")
 SEEDS = (0, 2**31 - 1)
 NEAR = 0.75
 """How alike a STOCK_* variable and a setting are when one is taken for a misspelling of the other, from 0 to 1."""
@@ -46,8 +47,8 @@ EVERYTHING = "python -m app settings"
 class PriceSettings:
     """Where prices come from.
 
-    source: "sample" (embedded), "yahoo", "import" (what `prices import` stored) or "files" (read
-    from `path`, not stored). symbols: none means all the source has; Yahoo's are upper case. start,
+    source: "sample" (embedded), "yahoo" or another of `PROVIDERS`, "import" (what `prices import` stored) or "files"
+    (read from `path`, not stored). symbols: none means all the source has; a provider's are upper case. start,
     stop: ISO dates, empty for all. calendar: an exchange's sessions for every symbol, empty to go by
     each symbol's suffix. offline: use what is stored, ask nobody. as_of: use what the ledger knew by
     the end of this day, or by this moment; empty is now.
@@ -72,7 +73,7 @@ class PriceSettings:
         if self.as_of and written(self.as_of) and self.source == "files":
             raise SettingsError("--as-of asks the ledger what it knew, and files are not in it: import them first.")
         check_days("prices", {name: getattr(self, name) for name in ("start", "stop")})
-        if self.source == "yahoo":
+        if self.source in PROVIDERS:
             object.__setattr__(self, "symbols", tuple(check_symbol(symbol).upper() for symbol in self.symbols))
 
 

@@ -6,6 +6,7 @@ import re
 from app.allowed import known_names
 from app.errors import SettingsError
 from app.forecasters import MODELS, TARGET_NAMES, USUAL
+from app.prices.providers import PROVIDERS
 from app.reproduce.settings import STUDIES
 from app.routine import SCHEDULES
 
@@ -200,7 +201,7 @@ def _price_options() -> Parser:
     group.add_argument("--prices", metavar="PATH", help="read a CSV or Parquet file, or a folder of them, instead")
     group.add_argument(
         "--source",
-        choices=["sample", "yahoo", "import"],
+        choices=["sample", *PROVIDERS, "import"],
         help="sample (default), yahoo, or import: what `prices import` stored",
     )
     group.add_argument("--start", metavar="DAY", help="first day of prices used, as 1995-01-01")

@@ -31,6 +31,7 @@ from app.forecasters.base import Recipe, forecasts_table
 from app.journal import Journal
 from app.prices.outcomes import Updated, raise_failures
 from app.prices.quality import inspect, sound
+from app.prices.providers import PROVIDERS, provider
 from app.prices.sources import Files, Sample, Source, check_symbol
 from app.prices.store import Ledger
 from app.prices.update import unknown_symbols, update
@@ -41,7 +42,7 @@ log = logging.getLogger(__name__)
 
 FIRST = {
     "sample": "fetch --source sample",
-    "yahoo": "fetch --symbols {symbols}",
+    **{name: f"fetch --source {name} --symbols {{symbols}}" for name in PROVIDERS},
     "import": "prices import PATH",
 }
 """What brings the prices of a source into the ledger."""
@@ -104,7 +105,7 @@ def read_prices(settings: Settings, fetching: bool = True) -> pd.DataFrame:
     fetching = fetching and not wanted.as_of
     if wanted.source == "sample" and not fetching and not wanted.as_of:
         return _sample(wanted.symbols, start, stop)
-    if fetching and (wanted.source == "sample" or (wanted.source == "yahoo" and not wanted.offline)):
+    if fetching and (wanted.source == "sample" or (wanted.source in PROVIDERS and not wanted.offline)):
         raise_failures(fetch(settings))
     ledger = Ledger(settings.ledger)
     held = ledger.symbols(wanted.source)
@@ -261,18 +262,9 @@ def _sample(symbols: Sequence[str], start: np.datetime64 | None, stop: np.dateti
 def _source(settings: Settings) -> Source:
     if settings.prices.source == "sample":
         return Sample()
-    if settings.prices.source == "yahoo":
-        from app.prices.yahoo import Yahoo  # yfinance takes a second to load: only when Yahoo is asked
-
-        asked = settings.fetch
-        return Yahoo(
-            tries=asked.tries,
-            timeout_s=asked.timeout_s,
-            pause_s=asked.pause_s,
-            requests_per_s=asked.requests_per_s,
-            calendar=settings.prices.calendar,
-            cache=settings.data / "yahoo-cache",
-        )
+    name = settings.prices.source
+    if name in PROVIDERS:
+        return provider(name, settings.fetch, settings.prices.calendar, settings.data / f"{name}-cache")
     raise SettingsError(
         f"nothing to fetch from {settings.prices.source!r}: use --source sample or --symbols with Yahoo."
     )

@@ -59,6 +59,7 @@ EXCEPTIONS = {
     ("__init__.py", "importlib"): "the notebook API loads each name when it is first asked for",
     ("cli.py", "importlib"): "loads the module of the one command that was asked for",
     ("forecasters/start.py", "importlib"): "starts Keras with its chatter held back, when a network is first needed",
+    ("prices/providers.py", "importlib"): "loads the client library of the one provider that is asked",
     ("prices/yahoo.py", "sqlite3"): "throws away a damaged cache of yfinance, which is an SQLite file",
 }
 """(file, library) → why this one file may do what is refused elsewhere. "importlib" stands for importing by a

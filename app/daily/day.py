@@ -24,6 +24,7 @@ from app.daily.status import Status, status
 from app.daily.steps import Start, Tools
 from app.errors import AppError
 from app.journal import DONE, SESSION, Journal
+from app.prices.providers import PROVIDERS
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +189,7 @@ def _watch(settings: Settings, tools: Tools, journal: Journal, day: Day, code: i
 
 def _concerns(found: Status, day: Day) -> list[Event]:
     """Staleness and drift, as events."""
-    stale = [Event("stale", day.session, found.stale)] if found.stale and found.source == "yahoo" else []
+    stale = [Event("stale", day.session, found.stale)] if found.stale and found.source in PROVIDERS else []
     return stale + [Event("drift", day.session, alarm) for alarm in found.alarms]
 
 

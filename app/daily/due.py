@@ -10,6 +10,7 @@ from app.config import Settings
 from app.errors import SettingsError
 from app.journal import Journal, Note
 from app.prices.calendar import calendar_for, closed_at, last_closed_session, sessions
+from app.prices.providers import PROVIDERS
 from app.prices.sources import Sample, check_symbol
 from app.prices.store import Ledger
 from app.prices.update import check_clock
@@ -64,12 +65,12 @@ def due(settings: Settings, journal: Journal, now: pd.Timestamp | None = None) -
     symbols = wanted(settings)
     calendars = {symbol: calendar_for(symbol, name=settings.prices.calendar) for symbol in symbols}
     held = _held(settings, symbols)
-    if settings.prices.source == "yahoo":
+    if settings.prices.source in PROVIDERS:
         moment = (pd.Timestamp.now(tz="UTC") if now is None else now) - pd.Timedelta(
             minutes=settings.daily.lateness_min
         )
         expected = {symbol: last_closed_session(calendar, moment) for symbol, calendar in calendars.items()}
-        check_clock(Ledger(settings.ledger), "yahoo", moment)
+        check_clock(Ledger(settings.ledger), settings.prices.source, moment)
     else:
         expected = {symbol: day for symbol, day in held.items() if day is not None}
         moment = max(closed_at(calendars[symbol], day) for symbol, day in expected.items())
@@ -128,7 +129,7 @@ def _held(settings: Settings, symbols: tuple[str, ...]) -> dict[str, np.datetime
 
 
 def _trades(calendar: str, session: np.datetime64, settings: Settings) -> bool:
-    return settings.prices.source == "yahoo" and len(sessions(calendar, session, session)) > 0
+    return settings.prices.source in PROVIDERS and len(sessions(calendar, session, session)) > 0
 
 
 def _missed(calendars: Mapping[str, str], session: np.datetime64, settled: Mapping[str, Note]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from app.config import Settings
 from app.prices.calendar import calendar_for, closed_at, last_closed_session, sessions, sessions_after
+from app.prices.providers import PROVIDERS
 
 ALLOWED = 1
 """Closed sessions that a forecast may be behind: Yahoo may be a day late."""
@@ -58,7 +59,7 @@ def freshness(settings: Settings, origins: Mapping[str, np.datetime64], now: pd.
         origins: symbol → the newest session its forecast knows.
         now: with a time zone; the clock by default.
     """
-    if settings.prices.source != "yahoo":
+    if settings.prices.source not in PROVIDERS:
         return Freshness(dict.fromkeys(origins, 0))
     moment = pd.Timestamp.now(tz="UTC") if now is None else now
     behind, ends = {}, []

@@ -6,6 +6,7 @@ import sys
 
 from app.config import Settings
 from app.home import PROJECT
+from app.prices.providers import USUAL
 
 FILES = {
     "cron": ("crontab",),
@@ -42,6 +43,5 @@ _WRITTEN = {
 
 def _arguments(settings: Settings) -> list[str]:
     """What of the prices must be said on the command line."""
-    if settings.prices.symbols and settings.prices.source == "yahoo":
-        return ["--symbols", *settings.prices.symbols]
-    return ["--source", settings.prices.source]
+    symbols = ["--symbols", *settings.prices.symbols] if settings.prices.symbols else []
+    return symbols if symbols and settings.prices.source == USUAL else ["--source", settings.prices.source, *symbols]

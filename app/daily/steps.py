@@ -26,6 +26,7 @@ from app.evaluation.gate import Decision, Rules, decide
 from app.journal import DONE, SESSION, SKIPPED, Journal
 from app.prices.calendar import calendar_for, sessions
 from app.prices.outcomes import Updated, raise_failures
+from app.prices.providers import PROVIDERS
 from app.prices.sources import Source
 from app.registry.versions import folders
 
@@ -109,7 +110,7 @@ def skip_missed(start: Start) -> tuple[str, ...]:
 
 def fetch(start: Start) -> list[Updated]:
     """Ask for the prices that are missing; nothing is asked when none is."""
-    wanted = start.due.unpriced if start.settings.prices.source == "yahoo" else start.due.behind
+    wanted = start.due.unpriced if start.settings.prices.source in PROVIDERS else start.due.behind
     if start.settings.prices.source == "import" or start.settings.prices.offline or not wanted:
         return []
     asked = dataclasses.replace(start.settings.prices, symbols=tuple(wanted))

@@ -43,13 +43,13 @@ def prices_table(table: pd.DataFrame) -> pd.DataFrame:
             "A price table needs symbol, date and close."
         )
     absent = {"dividend": 0.0, "split": 1.0}
-    columns = {name: table.get(name, absent.get(name, np.nan)) for name in PRICE_COLUMNS}
-    whole = pd.DataFrame(columns, index=table.index).reset_index(drop=True)
-    whole["symbol"] = whole["symbol"].astype("str")
-    whole["date"] = pd.to_datetime(whole["date"]).dt.tz_localize(None).dt.normalize().dt.as_unit("ns")
+    days = pd.to_datetime(table["date"]).dt.tz_localize(None).dt.normalize().dt.as_unit("ns")
+    columns = {"symbol": table["symbol"].astype("str").array, "date": days.array}
     for name in PRICE_FIELDS:
-        whole[name] = pd.to_numeric(whole[name], errors="coerce").astype("float64")
-    return whole.fillna({"dividend": 0.0, "split": 1.0})
+        given = table.get(name, pd.Series(absent.get(name, np.nan), table.index))
+        number = pd.to_numeric(given, errors="coerce").to_numpy("float64", na_value=np.nan)
+        columns[name] = np.where(np.isnan(number), absent[name], number) if name in absent else number
+    return pd.DataFrame(columns)[list(PRICE_COLUMNS)]
 
 
 def check_forecasts(table: pd.DataFrame) -> pd.DataFrame:

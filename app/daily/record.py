@@ -25,8 +25,9 @@ CALENDAR_DAYS = 400
 class Line:
     """The record of the champion at one horizon, in sessions.
 
-    coverage: share of actuals inside the central 80 % interval. excess: its CRPS relative to the random
-    walk's, less 1, on rows both forecast; None where there are none.
+    coverage: share of actuals inside the central 80 % interval. excess: how much higher its CRPS is than the
+    random walk's, in units of the random walk's mean over the whole record, on rows both forecast; None where there
+    are none.
     """
 
     model: str
@@ -55,15 +56,15 @@ def live_record(table: pd.DataFrame, model: str) -> tuple[list[Line], list[str]]
     """
     ours = table[(table["model"] == model) & table["actual"].notna()]
     walk = table[(table["model"] == RANDOM_WALK) & table["actual"].notna()]
-    lines = [_line(rows, walk, model, int(str(horizon))) for horizon, rows in ours.groupby("horizon")]
-    return lines, [alarm.sentence for alarm in alarms(table, model)]
+    horizons = {int(str(horizon)): rows for horizon, rows in ours.groupby("horizon")}
+    both = {horizon: match(rows, walk[walk["horizon"] == horizon]) for horizon, rows in horizons.items()}
+    lines = [_line(rows, both[horizon].difference, model, horizon) for horizon, rows in horizons.items()]
+    return lines, [alarm.sentence for alarm in alarms(table, model, compared=both)]
 
 
-def _line(ours: pd.DataFrame, walk: pd.DataFrame, model: str, horizon: int) -> Line:
-    since = np.unique(ours["origin"])[-LOOKED_AT:][0]
-    ours = ours[ours["origin"] >= since]
-    naive = walk[(walk["horizon"] == horizon) & (walk["origin"] >= since)]
-    reached = coverage(ours)
+def _line(ours: pd.DataFrame, difference: np.ndarray, model: str, horizon: int) -> Line:
+    newest = ours[ours["origin"] >= np.unique(ours["origin"])[-LOOKED_AT:][0]]
+    reached = coverage(newest)
     row = reached[np.isclose(reached["nominal"], NOMINAL)].iloc[0]
-    found = match(ours, naive).difference if len(naive) and model != RANDOM_WALK else np.zeros(0)
-    return Line(model, horizon, int(row.days), float(row.reached), float(found.mean()) if len(found) else None)
+    excess = float(difference[-LOOKED_AT:].mean()) if len(difference) and model != RANDOM_WALK else None
+    return Line(model, horizon, int(row.days), float(row.reached), excess)

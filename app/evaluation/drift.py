@@ -1,13 +1,13 @@
 """Whether the live record of published forecasts still is what was promised: coverage and CRPS, each in its band."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from app.evaluation.gate import match
+from app.evaluation.gate import Match, match
 from app.evaluation.overlap import mean_variance
 from app.evaluation.verdict import MIN_SPANS, RANDOM_WALK
 
@@ -32,7 +32,9 @@ class Alarm:
     days: int
 
 
-def alarms(record: pd.DataFrame, model: str, alpha: float = ALPHA) -> list[Alarm]:
+def alarms(
+    record: pd.DataFrame, model: str, alpha: float = ALPHA, compared: Mapping[int, Match] | None = None
+) -> list[Alarm]:
     """Everything that is out of its band in the record of a model.
 
     Asked at each horizon: do the newest 50, 80 and 90 % intervals hold as many actuals as they promise
@@ -43,6 +45,7 @@ def alarms(record: pd.DataFrame, model: str, alpha: float = ALPHA) -> list[Alarm
         record: published forecasts with their actuals, of the model and, to be asked about CRPS, of the random walk.
         model: the name the champion's forecasts have in it.
         alpha: chance of a false alarm, all questions together.
+        compared: horizon → the model matched with the random walk, where somebody has done that already.
 
     Source: the band of a share is that of a binomial whose days, not rows, are independent (`overlap.mean_variance`,
     days / horizon - 1 degrees of freedom); the bound on all questions together is Bonferroni's.
@@ -56,7 +59,8 @@ def alarms(record: pd.DataFrame, model: str, alpha: float = ALPHA) -> list[Alarm
         at_horizon, theirs = ours[ours["horizon"] == horizon], walk[walk["horizon"] == horizon]
         found += _coverage(at_horizon, model, horizon, level)
         if model != RANDOM_WALK and len(theirs):
-            found += _crps(at_horizon, theirs, model, level)
+            both = compared[horizon] if compared else match(at_horizon, theirs)
+            found += _crps(both, model, level)
     return found
 
 
@@ -91,9 +95,8 @@ def _least(shares: np.ndarray, nominal: float, horizon: int, rows: int) -> tuple
     return float(np.square(shares - nominal).mean() * horizon / len(shares)), nominal * (1 - nominal) / rows
 
 
-def _crps(ours: pd.DataFrame, walk: pd.DataFrame, model: str, level: float) -> Iterator[Alarm]:
+def _crps(both: Match, model: str, level: float) -> Iterator[Alarm]:
     """An alarm if the newest CRPS is worse than the random walk's, or than it was before, relative to that."""
-    both = match(ours, walk)
     newest, before = both.difference[-_days(both.horizon) :], both.difference[: -_days(both.horizon)]
     if len(newest) < _days(both.horizon):
         return

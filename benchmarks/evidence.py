@@ -4,9 +4,10 @@
 
 runs the whole back test (2014 to 2017, every symbol with more than 3,000 sessions), then prints Markdown: the CRPS
 relative to gjr-garch by horizon, on how many symbols it is lower, Diebold-Mariano on day means, coverage by
-tercile of volatility, Hansen's SPA, processor time and peak memory. `--choose` runs the two years before (2012 and
-2013) instead, which is where settings are chosen; the test years are for a decision that is already made.
-`--again` prints the tables of a folder that has been made.
+tercile of volatility, Hansen's SPA, processor time and peak memory; then the networks once more with other seeds,
+and the mean of their quantiles over all seeds. `--choose` runs the two years before (2012 and 2013) instead, which
+is where settings are chosen; the test years are for a decision that is already made. What stands in --out is not
+made again. The seeds can be run beside the rest: `--seeds 1 2 --only-seeds` in another process, the same --out.
 """
 
 import argparse
@@ -21,23 +22,42 @@ import pandas as pd
 from app.evaluation import comparison
 from app.evaluation.metrics import day_means
 from app.evaluation.significance import diebold_mariano
+from app.schema import FORECAST_KEYS, QUANTILES
 
+NETWORKS = "lstm gru"
 MODELS = "random-walk ewma garch gjr-garch egarch har quantile-boosting mlp lstm gru"
 REFERENCE = "gjr-garch"
 TEST, CHOICE = ("2014-01-01", "2017-12-31"), ("2012-01-01", "2013-12-31")
 
 
-def back_test(prices: Path, out: Path, period: tuple[str, str], more: list[str]) -> str:
-    """Run the command a user would run; returns what it cost, in words."""
+def back_test(prices: Path, out: Path, period: tuple[str, str], models: str, more: list[str]) -> None:
+    """Run the command a user would run, unless it has been, and note what it cost."""
+    if (out / "cost.txt").exists():
+        return
     began = time.perf_counter()
-    command = [sys.executable, "-m", "app", "backtest", "--prices", str(prices), "--out", str(out)]
+    command = [sys.executable, "-m", "app", "backtest", "--prices", str(prices), "--out", str(out), "--conformal"]
     dates = ["--test-start", period[0], "--test-end", period[1]]
-    subprocess.run([*command, *dates, "--models", *MODELS.split(), *more], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*command, *dates, "--models", *models.split(), *more], check=True, stdout=subprocess.DEVNULL)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     minutes, wall = (used.ru_utime + used.ru_stime) / 60, (time.perf_counter() - began) / 60
-    return (
-        f"{minutes:.0f} min of processor time, {wall:.0f} min on the clock, {used.ru_maxrss / 1e6:.1f} GB at the peak"
-    )
+    cost = f"{minutes:.0f} min of processor time, {wall:.0f} min on the clock, {used.ru_maxrss / 1e6:.1f} GB at the peak"
+    (out / "cost.txt").write_text(cost, encoding="utf-8")
+
+
+def all_seeds(out: Path, forecasts: pd.DataFrame) -> pd.DataFrame:
+    """The reference, each network of each seed, and the mean of its quantiles over the seeds."""
+    reference = forecasts[forecasts["model"] == REFERENCE]
+    runs = {0: forecasts} | {
+        int(path.parent.name.removeprefix("seed-")): pd.read_parquet(path)
+        for path in sorted(out.glob("seed-*/forecasts.parquet"))
+    }
+    tables, quantiles = [reference], list(QUANTILES)
+    for name in NETWORKS.split():
+        same = [run[run["model"] == name].set_index(list(FORECAST_KEYS[1:])).sort_index() for run in runs.values()]
+        tables += [one.assign(model=f"{name}, seed {seed}") for seed, one in zip(runs, same, strict=True)]
+        mean = sum(one[quantiles] for one in same) / len(same)
+        tables.append(same[0].assign(model=f"{name}, mean of {len(same)} seeds", **{q: mean[q] for q in quantiles}))
+    return pd.concat([reference, *(one.reset_index()[forecasts.columns] for one in tables[1:])], ignore_index=True)
 
 
 def skill(forecasts: pd.DataFrame) -> pd.DataFrame:
@@ -86,16 +106,24 @@ def main() -> None:
     parser.add_argument("--prices", type=Path, help="the file of prices")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--choose", action="store_true", help="2012 and 2013, where settings are chosen")
-    parser.add_argument("--again", action="store_true", help="only print the tables of --out")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2], help="of the networks, besides 0")
+    parser.add_argument("--only-seeds", action="store_true", help="not the back test of all models")
     options, more = parser.parse_known_args()
-    if not options.again:
-        if options.prices is None:
-            parser.error("--prices PATH is needed, or --again")
-        print(back_test(options.prices, options.out, CHOICE if options.choose else TEST, more), end="\n\n")
-    forecasts = pd.read_parquet(options.out / "forecasts.parquet")
+    if options.prices is None and not (options.out / "all" / "cost.txt").exists():
+        parser.error("--prices PATH is needed: nothing stands in --out yet")
+    period = CHOICE if options.choose else TEST
+    for seed in options.seeds:
+        back_test(options.prices, options.out / f"seed-{seed}", period, NETWORKS, ["--seed", str(seed), *more])
+    if options.only_seeds:
+        return
+    back_test(options.prices, options.out / "all", period, MODELS, more)
+    folder = options.out / "all"
+    forecasts = pd.read_parquet(folder / "forecasts.parquet")
+    print((folder / "cost.txt").read_text(encoding="utf-8"), end="\n\n")
     print(markdown(skill(forecasts)), end="\n\n")
-    print(markdown(coverage(pd.read_csv(options.out / "calibration.csv"))), end="\n\n")
-    print(markdown(pd.read_csv(options.out / "superiority.csv")))
+    print(markdown(coverage(pd.read_csv(folder / "calibration.csv"))), end="\n\n")
+    print(markdown(pd.read_csv(folder / "superiority.csv")), end="\n\n")
+    print(markdown(skill(all_seeds(options.out, forecasts))))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class Routine:
     baselines: tuple[str, ...] = ("random-walk", "gjr-garch")
     every: int = 1
     held_out: int = 60
-    margin: float = 0.0
+    margin: float = 0.001
     alpha: float = 0.05
     warm: bool = True
     warm_epochs: int = 2

@@ -13,6 +13,7 @@ import pandas as pd
 from app import pipeline, registry
 from app.commands.answer import Answer, plain, records, text
 from app.config import SOURCES, Settings
+from app.daily.steps import rules
 from app.errors import DamageError, DataError, SettingsError
 from app.evaluation.gate import decide
 from app.evaluation.metrics import common_rows, score
@@ -68,7 +69,7 @@ def compare(settings: Settings, options: Namespace) -> Answer:
             "Train with an earlier --end, or wait for later sessions."
         )
     scores = score(table)
-    decision = decide(table, challenger=pair[1].id, champion=pair[0].id)
+    decision = decide(table, challenger=pair[1].id, champion=pair[0].id, rules=rules(settings))
     result = {"since": str(since), "scores": records(scores), "decision": _plain(dataclasses.asdict(decision))}
     return Answer(result, f"{text(scores.round(6))}\n\n{decision.reason}")
 

@@ -17,6 +17,7 @@ from app.config import Settings
 from app.daily import leftovers, steps
 from app.daily.due import due
 from app.daily.freshness import freshness
+from app.daily.logs import at_work_on
 from app.daily.metrics import write_metrics
 from app.daily.notify import Event, send, send_once
 from app.daily.page import write_page
@@ -87,12 +88,14 @@ def _do(settings: Settings, tools: Tools, journal: Journal, day: Day) -> None:
     clock = tools.now()
     found = due(settings, journal, clock)
     day.session = found.session
+    at_work_on(session=found.session)
     day.result |= {"session": found.session, "did": "nothing"}
     if found.nothing:
         waits = f"; {', '.join(found.waiting[:5])} will close later" if found.waiting else ""
         day.say(f"{found.session}: nothing is due, every forecast is made{waits}")
         return
     day.run = journal.begin(f"{platform.node()} {os.getpid()}", "daily", platform.python_version())
+    at_work_on(run=day.run)
     start = Start(settings, journal, tools, found, day.run, clock)
     day.result["did"] = "something"
     start = _prices(start, day)
@@ -110,6 +113,7 @@ def _do(settings: Settings, tools: Tools, journal: Journal, day: Day) -> None:
 
 def _prices(start: Start, day: Day) -> Start:
     """Fetch, and fill in what came true; returns the start with what is due now."""
+    at_work_on(stage=steps.FETCH)
     results = steps.fetch(start)
     after = _again(start)
     failure = steps.fetch_failure(results, after.due.unpriced)
@@ -126,6 +130,7 @@ def _prices(start: Start, day: Day) -> Start:
 
 def _models(start: Start, day: Day) -> None:
     """Train and compare, then forecast with whoever is champion."""
+    at_work_on(stage=steps.TRAIN)
     try:
         training = steps.train(start)
     except AppError as error:
@@ -142,6 +147,7 @@ def _models(start: Start, day: Day) -> None:
         )
         if decision.promote:
             day.happened("promotion", f"daily {day.session}: {decision.reason}")
+    at_work_on(stage=steps.FORECAST)
     live = steps.forecast(start, training)
     champion = start.journal.champion()
     name = champion.version if champion else "the baselines alone: there is no champion yet"
@@ -151,6 +157,7 @@ def _models(start: Start, day: Day) -> None:
 
 def _settle(start: Start, day: Day, asked: bool) -> None:
     """Say how the session stands; when nothing is missing any more, it is done, and has its page."""
+    at_work_on(stage=SESSION)
     after = _again(start).due
     if asked:
         left_out = steps.leave_out(start, after)
@@ -179,6 +186,7 @@ def _again(start: Start) -> Start:
 
 def _watch(settings: Settings, tools: Tools, journal: Journal, day: Day, code: int) -> None:
     """Status, metrics and notifications; the state is that of now, not what the run believes of itself."""
+    at_work_on(stage="status")
     found = status(settings, tools.now())
     write_metrics(metrics_path(settings), found, code)
     if found.stale and found.origins and settings.daily.report:  # else the page of a better day would stand unmarked

@@ -7,12 +7,20 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from app.atomic import storage_error
 
 ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\",;]+", re.IGNORECASE)
 """Addresses may hold keys, so none is logged."""
+
+_AT_WORK: ContextVar[Mapping[str, object]] = ContextVar("at_work", default={})
+
+
+def at_work_on(**facts: object) -> None:
+    """Put facts on every line from here on: session, run, stage. What was said before of the same name gives way."""
+    _AT_WORK.set({**_AT_WORK.get(), **facts})
 
 
 @contextmanager
@@ -41,12 +49,14 @@ def logged(data: Path, about: Mapping[str, object]) -> Iterator[Callable[[BaseEx
 
     ours = logging.getLogger("app")
     ours.addHandler(handler)
+    before = _AT_WORK.set({})
     try:
         yield note
     except BaseException as error:
         note(error)
         raise
     finally:
+        _AT_WORK.reset(before)
         ours.removeHandler(handler)
         handler.close()
 
@@ -61,7 +71,7 @@ class _Line(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")
         says = without_secrets(record.getMessage())
-        line = {"at": at, "level": record.levelname.lower(), "from": record.name, "says": says, **self._about}
+        line = {"at": at, "level": record.levelname.lower(), "from": record.name, "says": says, **self._about, **_AT_WORK.get()}
         return json.dumps(line, ensure_ascii=False)
 
 

@@ -247,6 +247,12 @@ def leave_out(start: Start, after: Due) -> tuple[str, ...]:
     return tuple(out)
 
 
+def rules(settings: Settings) -> Rules:
+    """When a challenger is promoted, by the settings."""
+    routine = settings.daily
+    return Rules(alpha=routine.alpha, margin=routine.margin, sessions=routine.held_out)
+
+
 def _made(folder: Path) -> dict[str, Any]:
     """What a job says of its work."""
     return json.loads((folder / MADE).read_text(encoding="utf-8"))
@@ -254,15 +260,13 @@ def _made(folder: Path) -> dict[str, Any]:
 
 def _decision(start: Start, made: dict[str, Any], folder: Path) -> Decision:
     """The gate's answer."""
-    routine = start.settings.daily
-    rules = Rules(alpha=routine.alpha, margin=routine.margin, sessions=routine.held_out)
     if not made["reproduces"]:
         reason = f"{made['version']} does not give its golden output again"
         return Decision(False, reason, p_value=None, difference=None, days=0, symbols=0)
     if made["version"] == made["champion"]:
         return Decision(True, "promoted by the run that was interrupted", None, None, 0, 0)
     table = pd.read_parquet(folder / HELD_OUT)
-    return decide(table, challenger=made["version"], champion=made["champion"], rules=rules)
+    return decide(table, challenger=made["version"], champion=made["champion"], rules=rules(start.settings))
 
 
 def _made_already(start: Start) -> str:

@@ -114,6 +114,20 @@ def test_no_address_and_no_home_folder_is_logged(tmp_path, monkeypatch):
     assert (line["says"], line["level"], line["command"]) == ("to <address>, in ~/data", "info", "daily")
 
 
+def test_every_line_says_at_which_session_and_stage_the_run_was(home, tmp_path):
+    logging.getLogger("app").setLevel(logging.INFO)
+    with logged(tmp_path, {"command": "daily"}):
+        day = home.start()
+    lines = [json.loads(line) for path in (tmp_path / "logs").iterdir() for line in path.read_text().splitlines()]
+    said = {line["says"].split(" ")[0]: line for line in lines}
+    assert {line["session"] for line in lines} == {day.session}
+    assert {line["run"] for line in lines} == {day.run}
+    assert [said[word]["stage"] for word in ("0", "promoted:", "forecast")] == ["fetch", "train", "forecast"]
+    with logged(tmp_path / "next", {}):
+        logging.getLogger("app").info("later")
+    assert "session" not in json.loads(next((tmp_path / "next" / "logs").iterdir()).read_text())
+
+
 def test_the_error_that_ends_a_start_is_in_the_log(tmp_path):
     with pytest.raises(TrainingError), logged(tmp_path, {}):
         raise TrainingError("no finite loss")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from app.errors import SettingsError, StorageError
 
-MARK = "verdict.json"
-"""The file by which a folder is known to hold the results of a run."""
+MARKS = frozenset({"verdict.json", "inspection.html"})
+"""Files by any of which a folder is known to hold results of ours."""
 
 
 def publish_file(path: Path, write: Callable[[Path], object]) -> Path:
@@ -86,7 +86,7 @@ def replace_folder(folder: Path, write: Callable[[Path], object], ours: Collecti
 def ensure_replaceable(folder: Path, ours: Collection[str]) -> Path:
     """The folder, links followed, if results may be put in its place without the loss of what others made.
 
-    It is new or empty; or it holds `MARK`, as that of an earlier run does, and besides ours only files; or it
+    It is new or empty; or it holds one of `MARKS`, as that of an earlier run does, and besides ours only files; or it
     holds only files, none with a name of ours.
 
     Raises:
@@ -101,7 +101,7 @@ def ensure_replaceable(folder: Path, ours: Collection[str]) -> Path:
     if folder.is_mount() or folder.samefile(Path.cwd()):
         raise SettingsError(f"{folder} is a mount point or the current folder: name a folder in it for the results.")
     there = {path.name: path for path in folder.iterdir()}
-    known = set(ours) if MARK in there else set()
+    known = set(ours) if MARKS & set(there) else set()
     for name, path in sorted(there.items()):
         if name not in known and (name in ours or (path.is_dir() and not path.is_symlink())):
             raise SettingsError(f"{folder} holds {name!r}, which no run wrote: name another folder for the results.")

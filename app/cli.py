@@ -128,7 +128,8 @@ def _prepare(options: argparse.Namespace) -> None:
     ours = logging.getLogger("app")
     ours.handlers = [handler]
     ours.propagate = False
-    ours.setLevel(logging.WARNING if options.quiet else logging.INFO)
+    ours.setLevel(logging.INFO)  # what --quiet does not show is for the log of the daily run still
+    handler.setLevel(logging.WARNING if options.quiet else logging.INFO)
 
 
 def _failed(error: Any, code: int, debug: bool) -> int:

@@ -5,7 +5,7 @@ Each method is one transaction: after it returns, a kill or a power cut changes 
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,25 +150,15 @@ class Journal:
                 added += connection.execute(_PUBLISH, (*key, *told)).rowcount
         return added
 
-    def forecasts(self, since: str = "", until: str = "9999") -> pd.DataFrame:
+    def forecasts(self, since: str = "", until: str = "9999", models: Sequence[str] = ()) -> pd.DataFrame:
         """Published forecasts with the newest actual of each, and beside the table's columns version, published_at.
 
         Args:
-            since: first origin wanted, ISO date. until: last origin wanted.
+            since: first origin wanted, ISO date. until: last origin wanted. models: those wanted; none is all.
         """
-        rows = self._rows(_FORECASTS, (self.source, since, until))
-        names = [
-            "model",
-            "symbol",
-            "origin",
-            "horizon",
-            "date",
-            "origin_close",
-            "version",
-            "published_at",
-            "actual",
-            "q",
-        ]
+        query = _FORECASTS.replace("/* models */", f"AND model IN ({', '.join('?' * len(models))})" if models else "")
+        rows = self._rows(query, (self.source, since, until, *models))
+        names = "model symbol origin horizon date origin_close version published_at actual q".split()
         table = pd.DataFrame(rows, columns=names).astype({"model": "str", "symbol": "str", "horizon": "int64"})
         quantiles = np.frombuffer(b"".join(table["q"]), "<f8").reshape(len(table), len(QUANTILES))
         table = pd.concat([table.drop(columns="q"), pd.DataFrame(quantiles, columns=list(QUANTILES))], axis=1)
@@ -195,8 +185,7 @@ class Journal:
 
     def newest_origins(self) -> dict[str, str]:
         """Symbol → the newest origin forecast, as ISO date."""
-        query = "SELECT symbol, max(origin) FROM forecast WHERE source = ? GROUP BY symbol ORDER BY symbol"
-        return dict(self._rows(query, (self.source,)))
+        return dict(self._rows(_NEWEST_ORIGINS, (self.source,)))
 
     def fill_in(self, actuals: pd.DataFrame) -> int:
         """Put on record what came true: columns symbol, origin, horizon, actual; an actual that moved is added.
@@ -227,26 +216,35 @@ class Journal:
         return found[-1] if found else None
 
     def crown(self, version: str, reason: str, p_value: float | None = None, detail: str = "") -> Champion:
-        """Move the pointer to a version: one row, in one transaction.
+        """Move the pointer to a version: one row, in one transaction, and the row.
 
         The reason of a rollback begins with `app.registry.succession.ROLLBACK`.
         """
         with writing(self.path, self.wait_s) as connection:
-            before = connection.execute(
-                "SELECT version FROM champion WHERE source = ? ORDER BY id DESC LIMIT 1", (self.source,)
-            ).fetchone()
-            row = connection.execute(
-                "INSERT INTO champion (at, source, version, previous, reason, p_value, detail) "
-                f"VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING {_CHAMPION}",
-                (_written(None), self.source, version, before and before[0], reason, p_value, detail),
-            ).fetchone()
-        return Champion(*row)
+            return self._crowned(connection, version, reason, p_value, detail)
 
-    def last_run(self) -> tuple[int, str, str] | None:
-        """(id, started_at, command) of the newest run of this source that noted anything."""
-        query = "SELECT id, started_at, command FROM run WHERE id = (SELECT max(run_id) FROM stage WHERE source = ?)"
-        found = self._rows(query, (self.source,))
-        return found[0] if found else None
+    def succeed(
+        self, champion: Champion | None, version: str, reason: str, p_value: float | None, detail: str
+    ) -> Champion | None:
+        """The same if the pointer still stands where `champion` put it (None: nowhere); else nothing, and None."""
+        with writing(self.path, self.wait_s) as connection:
+            newest = connection.execute("SELECT max(id) FROM champion WHERE source = ?", (self.source,)).fetchone()[0]
+            if newest != (champion and champion.id):
+                return None
+            return self._crowned(connection, version, reason, p_value, detail)
+
+    def _crowned(
+        self, connection: Connection, version: str, reason: str, p_value: float | None, detail: str
+    ) -> Champion:
+        before = connection.execute(
+            "SELECT version FROM champion WHERE source = ? ORDER BY id DESC LIMIT 1", (self.source,)
+        ).fetchone()
+        row = connection.execute(
+            "INSERT INTO champion (at, source, version, previous, reason, p_value, detail) "
+            f"VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING {_CHAMPION}",
+            (_written(None), self.source, version, before and before[0], reason, p_value, detail),
+        ).fetchone()
+        return Champion(*row)
 
     def _rows(self, query: str, values: tuple) -> list[tuple]:
         with reading(self.path, self.wait_s) as connection:
@@ -262,7 +260,14 @@ _PUBLISH = """INSERT INTO forecast (source, symbol, origin, horizon, model, vers
 _FORECASTS = """SELECT model, symbol, origin, horizon, target, origin_close, version, published_at,
     (SELECT value FROM actual WHERE actual.source = forecast.source AND actual.symbol = forecast.symbol
         AND actual.origin = forecast.origin AND actual.horizon = forecast.horizon ORDER BY known_at DESC LIMIT 1),
-    quantiles FROM forecast WHERE source = ? AND origin BETWEEN ? AND ? ORDER BY origin, model, symbol, horizon"""
+    quantiles FROM forecast WHERE source = ? AND origin BETWEEN ? AND ? /* models */
+    ORDER BY origin, model, symbol, horizon"""
+
+_NEWEST_ORIGINS = """WITH RECURSIVE each(symbol) AS (SELECT min(symbol) FROM forecast WHERE source = ?1 UNION ALL
+    SELECT (SELECT min(symbol) FROM forecast WHERE source = ?1 AND symbol > each.symbol) FROM each WHERE symbol NOTNULL)
+    SELECT symbol, (SELECT max(origin) FROM forecast WHERE source = ?1 AND symbol = each.symbol) FROM each
+    WHERE symbol NOTNULL ORDER BY symbol"""
+"""Finds each symbol and its newest origin by seeking, whatever the years behind it."""
 
 _AWAITED = """SELECT DISTINCT symbol, origin, horizon FROM forecast WHERE source = ?1 AND origin >= ?2
     AND (origin >= ?3 OR NOT EXISTS (SELECT 1 FROM actual WHERE actual.source = forecast.source

@@ -30,8 +30,8 @@ from app.forecasters import GUESSES, make_recipe
 from app.forecasters.base import Recipe, forecasts_table
 from app.journal import Journal
 from app.prices.outcomes import Updated, raise_failures
-from app.prices.quality import inspect, sound
 from app.prices.providers import PROVIDERS, provider
+from app.prices.quality import inspect, sound
 from app.prices.sources import Files, Sample, Source, check_symbol
 from app.prices.store import Ledger
 from app.prices.update import unknown_symbols, update

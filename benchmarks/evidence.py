@@ -40,7 +40,9 @@ def back_test(prices: Path, out: Path, period: tuple[str, str], models: str, mor
     subprocess.run([*command, *dates, "--models", *models.split(), *more], check=True, stdout=subprocess.DEVNULL)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     minutes, wall = (used.ru_utime + used.ru_stime) / 60, (time.perf_counter() - began) / 60
-    cost = f"{minutes:.0f} min of processor time, {wall:.0f} min on the clock, {used.ru_maxrss / 1e6:.1f} GB at the peak"
+    cost = (
+        f"{minutes:.0f} min of processor time, {wall:.0f} min on the clock, {used.ru_maxrss / 1e6:.1f} GB at the peak"
+    )
     (out / "cost.txt").write_text(cost, encoding="utf-8")
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,9 +19,10 @@ from app.errors import SettingsError
 from app.evaluation.backtest import split
 from app.forecasters import NETWORKS, start
 from app.insight.effort import LIMITS, QUICK, Effort
+from app.registry.versions import folders
 from app.report.inspected import inside_sentences
 from app.report.page import write_inspection
-from app.report.record import OURS, load_findings, publish_findings, save_inspection
+from app.report.record import OURS, load_findings, newest_findings, publish_findings, save_inspection
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +44,12 @@ def inspect(settings: Settings, options: Namespace) -> Answer:
     strangers = [{"model": name, "subject": "all", "note": NO_NETWORK.format(name)} for name in others]
     if not names:
         return Answer({"notes": strangers}, "\n".join(one["note"] for one in strangers))
-    about = _about(settings, names)
-    report = None if options.out else _newest_report(settings)
+    by = {name: registry.newest_sound(settings.versions, name) for name in names}
+    seen = ", ".join(one.version.id for one in by.values())
+    about = f"Looked at on {pd.Timestamp.now(tz='UTC'):%-d %B %Y}: {seen}."
+    report = None if options.out else newest_findings(settings.data / "reports")
     folder = ensure_replaceable(Path(options.out) if options.out else report or settings.data / "inspection", OURS)
-    found = look_inside(settings, pipeline.load_prices(settings), names, effort)
+    found = look_inside(settings, pipeline.load_prices(settings), effort=effort, by=by)
     if report:
         page = publish_findings(replace(load_findings(report), inspection=found), report)
     else:
@@ -66,23 +69,29 @@ def glance(settings: Settings, prices: pipeline.Prices) -> Tables:
 
 
 def look_inside(
-    settings: Settings, prices: pipeline.Prices, names: Sequence[str] = (), effort: Effort | None = None
+    settings: Settings,
+    prices: pipeline.Prices,
+    names: Sequence[str] = (),
+    effort: Effort | None = None,
+    by: Mapping[str, registry.Served] | None = None,
 ) -> Tables:
     """The tables of an inspection (`app.insight.effort.TABLES`) of the newest version of each network.
 
     Args:
         names: networks; by default those in `settings.models`.
         effort: how much is looked at.
+        by: name → what is looked into, in place of the newest version of each of `names`.
 
     Returns:
         No table where no network is named.
     """
-    names = names or [name for name in settings.models if name in NETWORKS]
-    if not names:
+    if by is None:
+        names = names or [name for name in settings.models if name in NETWORKS]
+        by = {name: registry.newest_sound(settings.versions, name) for name in names}
+    if not by:
         return {}
     insight, found = start.load("app.insight.inspection"), []
-    for name in names:
-        served = registry.newest_sound(settings.versions, name)
+    for name, served in by.items():
         windows = pipeline.make_dataset(settings, prices, pipeline.version_spec(served.version))
         found.append(insight.inspect(name, served.fitted, not_fitted_to(served.version, windows), effort))
     return insight.together(found)
@@ -113,8 +122,7 @@ def _networks(settings: Settings, options: Namespace) -> tuple[list[str], list[s
         return [name for name in settings.models if name in NETWORKS], [
             name for name in settings.models if name not in NETWORKS
         ]
-    saved = [version.card["model"] for version in registry.versions(settings.versions)]
-    networks = [name for name in saved if name in NETWORKS]
+    networks = [name for path in folders(settings.versions) if (name := registry.of_model(path)) in NETWORKS]
     if not networks:
         raise SettingsError("no saved network yet: run `python -m app train --models lstm` first.")
     return networks[-1:], []
@@ -123,13 +131,3 @@ def _networks(settings: Settings, options: Namespace) -> tuple[list[str], list[s
 def _write(found: Tables, about: str, draft: Path) -> None:
     save_inspection(found, draft)
     write_inspection(found, "Inside the networks", about, draft)
-
-
-def _newest_report(settings: Settings) -> Path | None:
-    found = sorted((settings.data / "reports").glob("*/about.json"), key=lambda path: path.stat().st_mtime)
-    return found[-1].parent if found else None
-
-
-def _about(settings: Settings, names: Sequence[str]) -> str:
-    versions = [registry.newest(settings.versions, name).id for name in names]
-    return f"Looked at on {pd.Timestamp.now(tz='UTC'):%-d %B %Y}: {', '.join(versions)}."

@@ -14,6 +14,7 @@ from app import pipeline, registry
 from app.commands.answer import Answer, plain, records, text
 from app.config import SOURCES, Settings
 from app.daily.steps import rules
+from app.dataset.targets import target
 from app.errors import DamageError, DataError, SettingsError
 from app.evaluation.gate import decide
 from app.evaluation.metrics import common_rows, score
@@ -79,6 +80,8 @@ def promote(settings: Settings, options: Namespace) -> Answer:
     version = registry.find(settings.versions, options.id)
     journal = Journal(settings.ledger, version.card["source"])
     before = journal.champion()
+    if target(version.card.get("target", "return")).kept_as:
+        raise SettingsError(f"{version.id} forecasts {version.card['target']}; what is published are returns.")
     if before and before.version == version.id:
         raise SettingsError(f"{version.id} is champion already; `models list` shows it.")
     registry.load(version)
@@ -110,6 +113,8 @@ def verify(settings: Settings, options: Namespace) -> Answer:
     there = {folder.name for folder in folders(settings.versions)}
     for source, champion in _champions(settings).items():
         recorded = json.loads(champion.detail or "{}").get("card")
+        if champion.version in found:
+            continue
         if champion.version not in there:
             found[f"champion of {source}"] = f"the champion of {source}, {champion.version}, is not there"
         elif recorded and recorded != registry.digest(settings.versions / champion.version / "card.json"):

@@ -16,7 +16,7 @@ from app import pipeline, registry
 from app.atomic import ensure_replaceable, ensure_writable, publish_file, publish_text, replace_folder
 from app.commands.answer import Answer, records, text
 from app.commands.inspection import glance
-from app.config import Settings
+from app.config import PriceSettings, Settings
 from app.daily.freshness import freshness_told
 from app.dataset.targets import target
 from app.doctor import examine
@@ -24,11 +24,12 @@ from app.errors import DataError, SettingsError
 from app.evaluation.significance import to_json, verdicts
 from app.forecasters import NETWORKS
 from app.prices.outcomes import raise_failures
+from app.prices.providers import PROVIDERS
 from app.report.page import Findings, write_report
 from app.report.pricing import base_model, live_table
-from app.report.record import EVIDENCE, OURS, load_findings, publish_findings
+from app.report.record import EVIDENCE, OURS, load_findings, newest_findings, publish_findings, write_verdicts
 
-PAGE = ("report.html", "figures")
+PAGE = ("report.html", "figures", "verdict.json")
 """All that `report` writes."""
 
 SECRETS = {"daily": ("notify_url", "notify_command")}
@@ -134,10 +135,12 @@ def forecast(settings: Settings, options: Namespace) -> Answer:
 
 def report(settings: Settings, options: Namespace) -> Answer:
     """The page again, from the folder of an earlier run."""
-    folder = Path(options.folder) if options.folder else _newest_report(settings)
+    folder = Path(options.folder) if options.folder else newest_findings(settings.data / "reports")
+    if folder is None:
+        raise DataError(f"no report under {settings.data / 'reports'} yet: run `python -m app run` first.")
     findings = _by_now(settings, load_findings(folder))
     if options.out:
-        page = replace_folder(Path(options.out), partial(write_report, findings), PAGE) / "report.html"
+        page = replace_folder(Path(options.out), partial(_page_alone, findings), PAGE) / "report.html"
     else:
         page = replace_folder(folder, partial(_page_again, findings, folder), OURS) / "report.html"
     told = {"stale": findings.stale, "fresh_until": findings.fresh_until}
@@ -187,22 +190,31 @@ def _save_evidence(evidence: pipeline.Evidence, folder: Path) -> None:
     evidence.forecasts.to_parquet(folder / "forecasts.parquet", index=False)
     for name in EVIDENCE:
         getattr(evidence, name).to_csv(folder / f"{name}.csv", index=False)
-    found = json.dumps(to_json(evidence.verdicts), indent=1, allow_nan=False)
-    (folder / "verdict.json").write_text(found, encoding="utf-8")
+    write_verdicts(evidence.verdicts, folder)
 
 
 def _by_now(settings: Settings, findings: Findings) -> Findings:
     """The findings, with what the calendar says at this moment of their newest forecast."""
-    had = {name: findings.settings["prices"][name] for name in ("source", "calendar")}
-    prices = replace(settings.prices, **had)
+    had = findings.settings["prices"]
+    if had["source"] not in PROVIDERS:
+        return findings
+    prices = PriceSettings(source=had["source"], calendar=had["calendar"])
     return replace(findings, **freshness_told(settings.model_copy(update={"prices": prices}), findings.live))
 
 
 def _page_again(findings: Findings, folder: Path, draft: Path) -> None:
     """All of a run's folder but its page and its figures, which are made anew."""
-    kept = shutil.ignore_patterns(*PAGE, *(path.name for path in folder.iterdir() if path.name not in OURS))
+    kept = shutil.ignore_patterns(
+        "report.html", "figures", *(path.name for path in folder.iterdir() if path.name not in OURS)
+    )
     shutil.copytree(folder, draft, ignore=kept, dirs_exist_ok=True)
     write_report(findings, draft)
+
+
+def _page_alone(findings: Findings, draft: Path) -> None:
+    """The page, its figures, and the verdicts for a program."""
+    write_report(findings, draft)
+    write_verdicts(findings.verdicts, draft)
 
 
 def _sentences(evidence: pipeline.Evidence, models: Sequence[str]) -> list[str]:
@@ -258,10 +270,3 @@ def _report_folder(settings: Settings, live: pd.DataFrame) -> Path:
         with contextlib.suppress(SettingsError):
             return ensure_replaceable(folder, OURS)
     return place
-
-
-def _newest_report(settings: Settings) -> Path:
-    folders = sorted((settings.data / "reports").glob("*/report.html"), key=lambda path: path.stat().st_mtime)
-    if not folders:
-        raise DataError(f"no report under {settings.data / 'reports'} yet: run `python -m app run` first.")
-    return folders[-1].parent

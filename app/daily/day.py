@@ -18,7 +18,7 @@ from app.daily import leftovers, steps
 from app.daily.due import due
 from app.daily.freshness import freshness
 from app.daily.logs import at_work_on
-from app.daily.metrics import write_metrics
+from app.daily.metrics import write_failure, write_metrics
 from app.daily.notify import Event, send, send_once
 from app.daily.page import write_page
 from app.daily.status import Status, status
@@ -74,7 +74,7 @@ def daily(settings: Settings, tools: Tools = Tools()) -> Day:  # noqa: B008 - fr
     except BaseException as error:
         code = error.exit_code if isinstance(error, AppError) else 1
         told = str(error) if isinstance(error, AppError) else type(error).__name__
-        send(settings, Event("failure", day.session, f"daily {day.session}: {told}"))
+        day.happened("failure", f"daily {day.session}: {told}")
         _afterwards(lambda: _watch(settings, tools, journal, day, code))
         raise
     if day.failure:
@@ -94,8 +94,7 @@ def _do(settings: Settings, tools: Tools, journal: Journal, day: Day) -> None:
         waits = f"; {', '.join(found.waiting[:5])} will close later" if found.waiting else ""
         day.say(f"{found.session}: nothing is due, every forecast is made{waits}")
         return
-    day.run = journal.begin(f"{platform.node()} {os.getpid()}", "daily", platform.python_version())
-    at_work_on(run=day.run)
+    at_work_on(run=_run(journal, day))
     start = Start(settings, journal, tools, found, day.run, clock)
     day.result["did"] = "something"
     start = _prices(start, day)
@@ -187,12 +186,31 @@ def _again(start: Start) -> Start:
 def _watch(settings: Settings, tools: Tools, journal: Journal, day: Day, code: int) -> None:
     """Status, metrics and notifications; the state is that of now, not what the run believes of itself."""
     at_work_on(stage="status")
-    found = status(settings, tools.now())
+    try:
+        found = status(settings, tools.now())
+    except AppError:
+        write_failure(metrics_path(settings), settings.prices.source, tools.now(), code)
+        _tell(settings, journal, day, day.events)
+        raise
     write_metrics(metrics_path(settings), found, code)
     if found.stale and found.origins and settings.daily.report:  # else the page of a better day would stand unmarked
         write_page(settings, max(found.origins.values()), found.now, (found.stale, found.fresh.ends))
-    for event in [*day.events, *_concerns(found, day)]:
-        send_once(settings, journal, day.run, event) if day.run else send(settings, event)
+    _tell(settings, journal, day, [*day.events, *_concerns(found, day)])
+
+
+def _tell(settings: Settings, journal: Journal, day: Day, events: list[Event]) -> None:
+    """Each once a session, also where this start had nothing else to note; where nothing can be noted, each start."""
+    for event in events:
+        try:
+            send_once(settings, journal, lambda: _run(journal, day), event)
+        except AppError:
+            send(settings, event)
+
+
+def _run(journal: Journal, day: Day) -> int:
+    """The number of this start's run; it begins when something has to be noted."""
+    day.run = day.run or journal.begin(f"{platform.node()} {os.getpid()}", "daily", platform.python_version())
+    return day.run
 
 
 def _concerns(found: Status, day: Day) -> list[Event]:

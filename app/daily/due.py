@@ -66,13 +66,12 @@ def due(settings: Settings, journal: Journal, now: pd.Timestamp | None = None) -
     calendars = {symbol: calendar_for(symbol, name=settings.prices.calendar) for symbol in symbols}
     held = _held(settings, symbols)
     if settings.prices.source in PROVIDERS:
-        moment = (pd.Timestamp.now(tz="UTC") if now is None else now) - pd.Timedelta(
-            minutes=settings.daily.lateness_min
-        )
+        clock = pd.Timestamp.now(tz="UTC") if now is None else now
+        moment = clock - pd.Timedelta(minutes=settings.daily.lateness_min)
         expected = {symbol: last_closed_session(calendar, moment) for symbol, calendar in calendars.items()}
-        check_clock(Ledger(settings.ledger), settings.prices.source, moment)
+        check_clock(Ledger(settings.ledger), settings.prices.source, clock)
     else:
-        expected = {symbol: day for symbol, day in held.items() if day is not None}
+        expected = {symbol: _session(calendars[symbol], day) for symbol, day in held.items() if day is not None}
         moment = max(closed_at(calendars[symbol], day) for symbol, day in expected.items())
     session = max(expected.values())
     origins, left_out = (
@@ -104,6 +103,8 @@ def wanted(settings: Settings) -> tuple[str, ...]:
             f"daily: window.target must be 'return', got {settings.window.target!r}. What it publishes are returns; "
             "the other targets are judged by `python -m app backtest --target`."
         )
+    if settings.prices.stop:
+        raise SettingsError(f"daily works on the newest session: leave out --end, got {settings.prices.stop!r}.")
     if source == "files":
         raise SettingsError(
             "daily keeps its prices in the ledger: `python -m app prices import PATH`, then `daily --source import`."
@@ -126,6 +127,12 @@ def _held(settings: Settings, symbols: tuple[str, ...]) -> dict[str, np.datetime
         return {s: sample.history(s)["date"].max().to_datetime64().astype("datetime64[D]") for s in symbols}
     standing = Ledger(settings.ledger).standing(settings.prices.source, symbols)
     return {symbol: standing[symbol].newest for symbol in symbols}
+
+
+def _session(calendar: str, day: np.datetime64) -> np.datetime64:
+    """The day if it is a session, else the last one before it: a file may hold a row of a holiday."""
+    last = sessions(calendar, day - np.timedelta64(30, "D"), day)
+    return last[-1] if len(last) else day
 
 
 def _trades(calendar: str, session: np.datetime64, settings: Settings) -> bool:

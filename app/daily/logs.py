@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from types import MappingProxyType
 
 from app.atomic import storage_error
 
 ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\",;]+", re.IGNORECASE)
 """Addresses may hold keys, so none is logged."""
 
-_AT_WORK: ContextVar[Mapping[str, object]] = ContextVar("at_work", default={})
+_AT_WORK: ContextVar[Mapping[str, object]] = ContextVar("at_work", default=MappingProxyType({}))
 
 
 def at_work_on(**facts: object) -> None:
@@ -71,7 +72,14 @@ class _Line(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")
         says = without_secrets(record.getMessage())
-        line = {"at": at, "level": record.levelname.lower(), "from": record.name, "says": says, **self._about, **_AT_WORK.get()}
+        line = {
+            "at": at,
+            "level": record.levelname.lower(),
+            "from": record.name,
+            "says": says,
+            **self._about,
+            **_AT_WORK.get(),
+        }
         return json.dumps(line, ensure_ascii=False)
 
 

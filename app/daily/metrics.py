@@ -4,7 +4,7 @@ The age of a forecast in it is that of the moment of writing. An alert should co
 `stock_forecast_fresh_until_seconds` with time(), which also rings when nothing is started any more.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -30,18 +30,33 @@ HELP = {
 }
 
 
+def write_failure(path: Path, source: str, now: pd.Timestamp, exit_code: int) -> Path:
+    """Publish when the last start ended and how, where its state cannot be read; the other figures go.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    values = {"stock_last_run_seconds": now.timestamp(), "stock_last_run_exit_code": exit_code}
+    return _publish(path, source, ((name, {}, value) for name, value in values.items()))
+
+
 def write_metrics(path: Path, found: Status, exit_code: int) -> Path:
     """Publish the file.
 
     Raises:
         StorageError: the folder cannot be written.
     """
+    return _publish(path, found.source, _figures(found, exit_code))
+
+
+def _publish(path: Path, source: str, figures: Iterable[tuple[str, dict[str, str], float]]) -> Path:
+    """Write the file whole; figures of one name stand together."""
     lines, told = [], ""
-    for name, labels, value in _figures(found, exit_code):
+    for name, labels, value in figures:
         if name != told:
             lines += [f"# HELP {name} {HELP[name]}", f"# TYPE {name} gauge"]
             told = name
-        shown = ",".join(f'{key}="{_escaped(text)}"' for key, text in {"source": found.source, **labels}.items())
+        shown = ",".join(f'{key}="{_escaped(text)}"' for key, text in {"source": source, **labels}.items())
         lines.append(f"{name}{{{shown}}} {value:g}" if abs(value) < 1e6 else f"{name}{{{shown}}} {value:.0f}")
     return publish_text(path, "\n".join([*lines, ""]))
 

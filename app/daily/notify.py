@@ -1,11 +1,13 @@
 """Tell somebody: a command or a web address from the settings is given the message. It never fails the run."""
 
+import http.client
 import json
 import logging
 import os
 import shlex
 import subprocess
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.config import Settings
@@ -37,13 +39,17 @@ def send(settings: Settings, event: Event) -> bool:
     return (_post(routine.notify_url, body) if routine.notify_url else True) and told
 
 
-def send_once(settings: Settings, journal: Journal, run: int, event: Event) -> None:
-    """The same, unless this session's runs have told the same already: a timer may start one every few minutes."""
+def send_once(settings: Settings, journal: Journal, run: Callable[[], int], event: Event) -> None:
+    """The same, unless this session's runs have told the same already: a timer may start one every few minutes.
+
+    Args:
+        run: the number of the run that notes it; only asked for when there is something to note.
+    """
     stage = f"notified {event.kind}"
     if any(note.detail == event.message for note in journal.notes(event.session, stage)):
         return
     if send(settings, event):
-        journal.note(run, event.session, stage, DONE, event.message)
+        journal.note(run(), event.session, stage, DONE, event.message)
 
 
 def _run(command: str, message: str, body: str) -> bool:
@@ -67,6 +73,6 @@ def _post(url: str, body: str) -> bool:
         request = urllib.request.Request(url, data=body.encode(), headers=headers, method="POST")
         with urllib.request.urlopen(request, timeout=TIMEOUT_S):
             return True
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         log.warning("daily.notify_url failed: %s", type(error).__name__)
         return False

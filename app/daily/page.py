@@ -1,6 +1,5 @@
 """The page of a session: the newest forecast, and the live record where a back test has its test period."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from app import pipeline
-from app.atomic import publish_text, replace_folder
+from app.atomic import replace_folder
 from app.config import Settings
 from app.daily.ledger import sound_prices
 from app.daily.record import live_forecasts
@@ -16,6 +15,7 @@ from app.evaluation import calibration, metrics, significance
 from app.journal import Journal
 from app.report.page import Findings, write_report
 from app.report.pricing import price_table
+from app.report.record import write_verdicts
 from app.schema import FORECAST_COLUMNS, ISSUE_COLUMNS
 
 WRITTEN = frozenset({"report.html", "figures", "live.csv", "verdict.json"})
@@ -55,7 +55,7 @@ def write_page(
     def write(draft: Path) -> None:
         write_report(replace(findings, stale=fresh[0], fresh_until=fresh[1]), draft)
         price_table(live).to_csv(draft / "live.csv", index=False)
-        publish_text(draft / "verdict.json", json.dumps(significance.to_json(findings.verdicts), indent=1))
+        write_verdicts(findings.verdicts, draft)
 
     place = folder or page_folder(settings, session)
     place.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,18 +45,29 @@ def in_own_process(module: str, job: Mapping[str, Any], folder: Path, bounds: Bo
     (Path(folder) / "job.json").write_text(json.dumps(job), encoding="utf-8")
     began = time.monotonic()
     command = [sys.executable, "-m", module, str(folder)]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=PROJECT)
+    child = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=PROJECT
+    )
+    said = threading.Thread(target=_log_lines, args=(child.stderr,), daemon=True)
+    said.start()
     try:
         _watch(child, began, bounds)
     finally:
         if child.poll() is None:
             child.kill()
         child.wait()
+        said.join(POLL_S)
         if child.stdin:
             child.stdin.close()
     if child.returncode != 0:
         raise _reason(Path(folder), child.returncode)
     log.info("%s: done in %.1f s", job.get("kind", module), time.monotonic() - began)
+
+
+def _log_lines(lines: Iterable[bytes]) -> None:
+    """What the process says on stderr, into this one's log."""
+    for line in lines:
+        log.info("%s", line.decode(errors="replace").rstrip())
 
 
 def die_with_parent() -> None:

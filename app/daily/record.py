@@ -1,5 +1,6 @@
 """The live record: what the champion said beforehand against what came true."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,12 +38,12 @@ class Line:
     excess: float | None
 
 
-def live_forecasts(journal: Journal, days: int = CALENDAR_DAYS) -> pd.DataFrame:
-    """Published forecasts of the last days, without those made when their target had passed already."""
+def live_forecasts(journal: Journal, models: Sequence[str] = ()) -> pd.DataFrame:
+    """Published forecasts of `CALENDAR_DAYS`, of some models or all, without any made after its target."""
     newest = max(journal.newest_origins().values(), default=None)
     if newest is None:
         return journal.forecasts("9999")
-    table = journal.forecasts(str(np.datetime64(newest) - days))
+    table = journal.forecasts(str(np.datetime64(newest) - CALENDAR_DAYS), models=models)
     made = pd.to_datetime(table["published_at"]).dt.tz_convert(None).dt.normalize()
     return table[made <= table["date"]].reset_index(drop=True)
 

@@ -5,6 +5,7 @@ import shlex
 import sys
 
 from app.config import Settings
+from app.errors import SettingsError
 from app.home import PROJECT
 from app.prices.providers import USUAL
 
@@ -23,6 +24,9 @@ def fill(kind: str, settings: Settings) -> str:
 
     Args:
         kind: one of `routine.SCHEDULES`.
+
+    Raises:
+        SettingsError: the prices are files, which no timer can read.
     """
     arguments = _arguments(settings)
     paths = {"@PROJECT@": str(PROJECT), "@HOME@": str(settings.home), "@PYTHON@": sys.executable}
@@ -43,5 +47,7 @@ _WRITTEN = {
 
 def _arguments(settings: Settings) -> list[str]:
     """What of the prices must be said on the command line."""
+    if settings.prices.source == "files":
+        raise SettingsError("schedule: daily keeps its prices in the ledger; `python -m app prices import PATH` first.")
     symbols = ["--symbols", *settings.prices.symbols] if settings.prices.symbols else []
     return symbols if symbols and settings.prices.source == USUAL else ["--source", settings.prices.source, *symbols]

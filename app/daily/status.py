@@ -13,6 +13,7 @@ from app.config import Settings
 from app.daily.freshness import Freshness, freshness
 from app.daily.record import Line, live_forecasts, live_record
 from app.errors import DamageError
+from app.evaluation.verdict import RANDOM_WALK
 from app.journal import DONE, SKIPPED, Champion, Journal
 from app.prices.store import Ledger
 
@@ -94,7 +95,7 @@ def status(settings: Settings, now: pd.Timestamp | None = None) -> Status:
     chosen = {symbol: origins[symbol] for symbol in wanted if symbol in origins}
     champion, settled = journal.champion(), [note.outcome for note in journal.settled().values()]
     fault, model = _fault(settings, champion)
-    record, drift = live_record(live_forecasts(journal), model) if model else ([], [])
+    record, drift = live_record(live_forecasts(journal, (model, RANDOM_WALK)), model) if model else ([], [])
     return Status(
         source=source,
         now=moment,

@@ -147,7 +147,9 @@ def fill_in(start: Start) -> int:
     if len(keys) == 0:
         return 0
     horizons = tuple(sorted(int(h) for h in keys["horizon"].unique()))
-    since = keys["origin"].min().to_datetime64().astype("datetime64[D]") - np.timedelta64(2 * WARM_UP + 30, "D")
+    since = keys["origin"].min().to_datetime64().astype("datetime64[D]") - np.timedelta64(
+        2 * (WARM_UP + horizons[-1]) + 30, "D"
+    )
     try:
         windows = make_windows(
             sound_prices(start.settings, since), WindowSpec(1, horizons), start.settings.prices.calendar
@@ -195,15 +197,18 @@ def train(start: Start) -> Training | None:
     """
     if not training_due(start):
         return None
+    champion = start.journal.champion()
     folder = start.do("train", made=_made_already(start))
     made = _made(folder)
     decision = _decision(start, made, folder)
     card = registry.digest(start.settings.versions / made["version"] / "card.json")
     judged = {"challenger": made["version"], "champion": made["champion"], **dataclasses.asdict(decision)}
     detail = json.dumps({**judged, "card": card})
-    champion = start.journal.champion()
     if decision.promote and (champion is None or champion.version != made["version"]):
-        start.journal.crown(made["version"], decision.reason, decision.p_value, detail)
+        moved = start.journal.succeed(champion, made["version"], decision.reason, decision.p_value, detail)
+        if moved is None:
+            decision = dataclasses.replace(decision, promote=False, reason="the pointer was moved by hand meanwhile")
+            detail = json.dumps({**judged, **dataclasses.asdict(decision)})
     start.note(TRAIN, DONE, detail)
     return Training(decision, folder)
 
@@ -226,7 +231,9 @@ def forecast(start: Start, training: Training | None) -> pd.DataFrame:
     serving = {one: name for one, name in made["served"].items() if champion and (not own or one == champion.version)}
     versions = {**made["fitted"], **{name: one for one, name in serving.items()}}
     live = _renamed(folder, {**{name: name for name in made["fitted"] if name not in serving.values()}, **serving})
-    added = start.journal.publish(start.run, live, versions, start.due.now.to_pydatetime(warn=False))
+    # imported prices have no clock of their own: they are forecast as if at the close of their newest session
+    made_at = start.tools.now() if start.settings.prices.source in PROVIDERS else start.due.now
+    added = start.journal.publish(start.run, live, versions, made_at.to_pydatetime(warn=False))
     start.note(FORECAST, DONE, json.dumps({"rows": added, "versions": versions, "refused": made["refused"]}))
     return live
 

@@ -91,7 +91,8 @@ def train(job: Job, settings: Settings, folder: Path) -> dict[str, Any]:
         version = _challenger(job, settings, known.known_by(begin - 1), windows, champion)
     made = {"version": version.id, "champion": champion.version.id if champion else None, "reproduces": True}
     try:
-        candidates = [registry.Served(version, registry.load(version)), *([champion] if champion else [])]
+        rivals = [champion] if champion and champion.version.id != version.id else []
+        candidates = [registry.Served(version, registry.load(version)), *rivals]
     except DamageError as error:
         log.warning("%s", error)
         return {**made, "reproduces": False, **_live(job, settings, data, [champion] if champion else [], folder)}
@@ -99,7 +100,9 @@ def train(job: Job, settings: Settings, folder: Path) -> dict[str, Any]:
     naive = known.originating(begin, windows.origin.max() + 1)
     tables = [data.held_out(one, begin) for one in candidates]
     tables.append(forecasts_table(RANDOM_WALK, naive, settings.random_walk.fit(naive, naive).predict(naive)))
-    pd.concat(tables, ignore_index=True).to_parquet(folder / HELD_OUT, index=False)
+    shared = set.intersection(*(set(one.version.card["horizons"]) for one in candidates))
+    table = pd.concat(tables, ignore_index=True)
+    table[table["horizon"].isin(shared)].to_parquet(folder / HELD_OUT, index=False)
     return {**made, **_live(job, settings, data, candidates, folder)}
 
 
@@ -236,7 +239,7 @@ def main() -> int:
     """The job in the folder that the command line names."""
     die_with_parent()
     folder = Path(sys.argv[1])
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         do(json.loads((folder / "job.json").read_text(encoding="utf-8")), folder)
     except AppError as error:

@@ -142,7 +142,7 @@ def _listed(rules: tuple[Rule, ...], bars: Bars) -> pd.DataFrame:
     """The issues table of some rules."""
     parts = [_lines(rule, rule.find(bars), bars) for rule in rules]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in ISSUE_COLUMNS}
-    return pd.DataFrame(columns).astype({name: "str" for name in columns} | {"date": "datetime64[ns]"})
+    return pd.DataFrame(columns).astype(dict.fromkeys(columns, "str") | {"date": "datetime64[ns]"})
 
 
 def _lines(rule: Rule, finding: Finding, bars: Bars) -> dict[str, np.ndarray]:

@@ -40,7 +40,8 @@ def sweep(models: Path, lines: Iterable[list[str]], now: float | None = None) ->
     models = Path(models)
     try:
         _clear_drafts(models, time.time() if now is None else now)
-        gone = [path for path in folders(models) if path.name not in kept(models, lines)]
+        keep = kept(models, lines)
+        gone = [path for path in folders(models) if path.name not in keep]
         for path in gone:
             aside = Path(tempfile.mkdtemp(prefix=".removing-", dir=models))
             path.rename(aside / path.name)

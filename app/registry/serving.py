@@ -96,8 +96,6 @@ def serve(models: Path, model: str, history: Sequence[Row]) -> Served:
     champions = [place for place in in_service(models, history) if of_model(place) == model]
     newer = [place.name for place in folders(models, model) if champions and place.name > champions[0].name]
     if newer:
-        log.warning(
-            "%s forecasts: it is champion. The newer %s is not in service; `python -m app models promote %s` changes that",
-            champions[0].name, newer[-1], newer[-1],
-        )  # fmt: skip
+        words = "%s forecasts, as champion; the newer %s does once it is promoted: `python -m app models promote %s`"
+        log.warning(words, champions[0].name, newer[-1], newer[-1])
     return first_sound(champions) if champions else newest_sound(models, model)

@@ -1,7 +1,7 @@
 """The findings of a run on disk, so that its report can be written again later."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -62,11 +62,22 @@ def save_findings(findings: Findings, folder: Path) -> None:
     curves = [curve.assign(network=name) for name, curve in findings.curves.items()]
     table = pd.concat(curves) if curves else pd.DataFrame(columns=["epoch", "network"])
     publish_file(folder / "curves.csv", partial(table.to_csv, index=False))
-    publish_text(folder / "verdict.json", json.dumps(to_json(findings.verdicts), indent=1, allow_nan=False))
+    write_verdicts(findings.verdicts, folder)
     save_inspection(findings.inspection, folder)
     names = ("title", "made_at", "settings", "versions", "stale", "fresh_until", "target")
     about = {name: getattr(findings, name) for name in names}
     publish_text(folder / "about.json", json.dumps(about, indent=1))
+
+
+def write_verdicts(verdicts: Sequence[Verdict], folder: Path) -> None:
+    """Write verdict.json: every verdict for a program."""
+    publish_text(Path(folder) / "verdict.json", json.dumps(to_json(verdicts), indent=1, allow_nan=False))
+
+
+def newest_findings(reports: Path) -> Path | None:
+    """The folder of the newest run under `reports` whose findings can be loaded; None where there is none."""
+    found = sorted(Path(reports).glob("*/about.json"), key=lambda path: path.stat().st_mtime)
+    return found[-1].parent if found else None
 
 
 def save_inspection(found: Mapping[str, pd.DataFrame], folder: Path) -> None:

@@ -74,7 +74,7 @@ def test_the_same_is_told_once_a_session(home, hook):
     home.flags = {"notify_command": command}
     run = home.journal.begin("here", "daily", "1")
     for session in ("2024-01-02", "2024-01-02", "2024-01-03"):
-        send_once(home.settings, home.journal, run, Event("stale", session, "STALE: as before"))
+        send_once(home.settings, home.journal, lambda: run, Event("stale", session, "STALE: as before"))
     assert [body["session"] for _, body in told()] == ["2024-01-02", "2024-01-03"]
 
 

@@ -230,7 +230,7 @@ def test_the_champion_forecasts_and_not_a_newer_version_that_never_came_into_ser
     history = [Champion(1, "", "sample", ids[0], None, "the first", None, "")]
     assert registry.serve(tmp_path, "ewma", []).version.id == ids[2]
     assert registry.serve(tmp_path, "ewma", history).version.id == ids[0]
-    assert f"The newer {ids[2]} is not in service" in caplog.text
+    assert f"the newer {ids[2]} does once it is promoted" in caplog.text
     with pytest.raises(SettingsError, match="no saved gru yet"):
         registry.serve(tmp_path, "gru", history)
     back = [dataclasses.replace(history[0], id=2, version=ids[2], reason="better")]

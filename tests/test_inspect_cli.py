@@ -48,6 +48,8 @@ def test_a_saved_network_is_looked_into(home, file, capsys, tmp_path):
     assert {row["days"] for row in answer["knockout"]} == {40}
     assert {path.stem for path in (tmp_path / "seen" / "inspection").glob("*.csv")} == set(TABLES)
     assert "Inside the networks" in Path(answer["page"]).read_text(encoding="utf-8")
+    assert main(["inspect", "--prices", file, *given[:-1], *LOOK.split()]) == 0  # its own folder is replaced
+    capsys.readouterr()
 
     report = home / "data" / "reports" / "files-2024-01-31"
     publish_findings(make_findings(), report)

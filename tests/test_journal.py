@@ -104,7 +104,7 @@ def test_sources_do_not_mix(journal):
     journal.publish(run, table(), {"lstm": "v1"})
     journal.note(run, "2024-03-04", "session", DONE)
     journal.crown("v1", "the first")
-    assert (other.champion(), other.notes(), other.newest_origins(), other.last_run()) == (None, [], {}, None)
+    assert (other.champion(), other.notes(), other.newest_origins(), other.last_note()) == (None, [], {}, None)
 
 
 def test_a_stage_is_settled_by_done_or_skipped_only(journal):
@@ -139,8 +139,18 @@ def test_the_champion_is_the_last_one_named_and_knows_who_was_before(journal):
     ]  # fmt: skip
 
 
-def test_the_last_run_is_the_newest_that_noted_something(journal):
-    first = journal.begin("here", "daily", "1", dt.datetime(2024, 3, 4, 22, tzinfo=dt.UTC))
-    journal.note(first, "2024-03-04", "fetch", DONE)
-    journal.begin("here", "daily", "1")
-    assert journal.last_run() == (first, "2024-03-04T22:00:00.000000Z", "daily")
+def test_the_pointer_moves_for_a_successor_only_from_where_it_was_judged(journal):
+    assert journal.succeed(None, "v1", "the first", None, "").version == "v1"
+    judged = journal.champion()
+    journal.crown("v0", "forced: by hand, while v2 was trained")
+    assert journal.succeed(judged, "v2", "better than v1", 0.01, "") is None
+    assert journal.succeed(None, "v2", "the first", None, "") is None
+    assert [row.version for row in journal.champions()] == ["v1", "v0"]
+    assert journal.succeed(journal.champion(), "v2", "better than v0", 0.01, "").previous == "v0"
+
+
+def test_the_last_note_is_that_of_the_newest_run(journal):
+    first, second = (journal.begin("here", "daily", "1") for _ in range(2))
+    journal.note(second, "2024-03-05", "fetch", DONE)
+    journal.note(first, "2024-03-04", "session", DONE)
+    assert (journal.last_note().run, journal.last_note().stage) == (second, "fetch")

@@ -102,6 +102,20 @@ def test_a_mistake_is_one_line_and_moves_nothing(words, code, message, home, ver
     assert champion(home) is None
 
 
+def test_a_version_of_another_target_is_not_promoted(home, made, versions, capsys):
+    saved = registry.save(home / "models", made["ewma"], {**ABOUT, "target": "volatility", "source": "sample"})
+    assert main(["models", "promote", saved.id, "--reason", "x", "--quiet"]) == 2
+    assert f"{saved.id} forecasts volatility; what is published are returns." in capsys.readouterr().err
+    assert champion(home) is None
+
+
+def test_a_champion_without_its_card_is_damage_and_no_fault(home, versions, capsys):
+    version = versions["ewma"][0]
+    answer(capsys, "promote", version, "--reason", "the first")
+    (home / "models" / version / "card.json").unlink()
+    assert version in answer(capsys, "verify", code=8)["damaged"]
+
+
 def test_rollback_goes_further_back_each_time_and_passes_over_what_is_damaged(home, versions, capsys):
     line = [versions["ewma"][0], versions["gru"][0], versions["ewma"][1], versions["gru"][1]]
     for version in line:

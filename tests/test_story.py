@@ -56,6 +56,10 @@ def test_run_makes_a_report_offline_and_leaves_everything_to_make_it_again(home,
     page.with_name("figures").joinpath("of-an-older-run.png").touch()
     page.with_name("notes.txt").write_text("mine")
     assert main(["report", str(page.parent), "--json"]) == 0
+    (daily := page.parent.parent / "daily-sample-2019-01-02").mkdir()
+    (daily / "report.html").write_text("of the daily run")
+    for _ in range(2):  # the newest run's, and into the same folder again
+        assert main(["report", "--out", str(home / "again"), "--quiet"]) == 0
     again = page.read_bytes()
     assert sorted(path.name for path in page.with_name("figures").iterdir()) == figures
     assert page.with_name("notes.txt").read_text() == "mine"

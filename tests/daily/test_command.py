@@ -33,6 +33,7 @@ def test_a_day_on_the_command_line_and_its_status(home, monkeypatch, capsys):
     assert done["session"] in capsys.readouterr().out
     log = next((home.path / "data" / "logs").glob("*.jsonl")).read_text().splitlines()
     assert all({"at", "level", "from", "says", "command", "process"} <= json.loads(line).keys() for line in log)
+    assert any(json.loads(line)["says"].startswith("forecast 2 symbol(s)") for line in log)  # though --quiet
 
 
 def test_while_another_is_at_work_the_command_leaves_with_5_and_touches_nothing(home):

@@ -13,6 +13,29 @@ from app.prices.store import Ledger
 from app.schema import QUANTILES
 
 
+def test_an_imported_row_of_a_holiday_is_no_session_to_wait_for(tmp_path):
+    settings = load_settings({"home": str(tmp_path), "prices": {"source": "import"}})
+    days = np.append(
+        sessions("XNYS", np.datetime64("2024-05-01"), np.datetime64("2024-05-24")), np.datetime64("2024-05-27")
+    )
+    bars = pd.DataFrame({"symbol": "AAA", "date": days, "close": 100.0})
+    Ledger(settings.ledger).append(bars, source="import")
+    assert due(settings, Journal(settings.ledger, "import")).session == "2024-05-24"  # the 27th was Memorial Day
+
+
+def test_daily_refuses_a_last_day(tmp_path):
+    settings = load_settings({"home": str(tmp_path), "prices": {"source": "sample", "stop": "2018-01-31"}})
+    with pytest.raises(SettingsError, match="leave out --end, got '2018-01-31'"):
+        due(settings, Journal(settings.ledger, "sample"))
+
+
+def test_waiting_after_the_close_is_no_wrong_clock(tmp_path):
+    market = Market(tmp_path)
+    for symbol in ("AAPL", "7203.T"):
+        market.priced(symbol, "2024-05-15")
+    assert market.at("2024-05-15 22:00", lateness_min=3000).session == "2024-05-13"
+
+
 class Market:
     """A home with Yahoo's prices of some symbols up to a day each, and forecasts from a day each."""
 

@@ -32,6 +32,12 @@ def test_the_job_finds_what_it_was_given(job, tmp_path):
     assert (tmp_path / "scratch" / "seen").read_text() == '{"kind": "test"}'
 
 
+def test_what_the_job_says_is_in_the_log_of_its_parent(job, caplog):
+    caplog.set_level("INFO", "app")
+    job("import sys; print('epoch 1 of 10', file=sys.stderr)")
+    assert ("app.daily.process", "epoch 1 of 10") in [(line.name, line.message) for line in caplog.records]
+
+
 def test_what_the_job_was_refused_for_arrives_as_its_own_error(job):
     left = "{'kind': 'DataError', 'text': 'too short'}"
     with pytest.raises(DataError, match="too short"):

@@ -20,7 +20,7 @@ from app.daily.notify import Event, send, send_once
 from app.daily.page import page_folder
 from app.daily.status import status, text
 from app.daily.steps import Tools
-from app.errors import SourceError, TrainingError
+from app.errors import DamageError, SourceError, TrainingError
 from app.prices.store import Ledger
 
 CATCH = "import sys, json; open({path!r}, 'a').write(json.dumps([sys.argv[1:], json.load(sys.stdin)]) + '\\n')"
@@ -43,6 +43,9 @@ def web():
     class Hook(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
             posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            if "mute" in self.path:
+                self.wfile.write(b"what?\r\n\r\n")
+                return
             self.send_response(500 if "broken" in self.path else 200)
             self.end_headers()
 
@@ -78,6 +81,31 @@ def test_the_same_is_told_once_a_session(home, hook):
     assert [body["session"] for _, body in told()] == ["2024-01-02", "2024-01-03"]
 
 
+def test_starts_with_nothing_to_do_tell_of_a_damaged_champion_once(home, hook):
+    command, told = hook
+    home.flags = {"notify_command": command, "notify_on": "drift"}
+    home.start()
+    (home.settings.versions / home.journal.champion().version / "random-walk.json").write_text("{}")
+    for _ in range(3):
+        assert home.start().result["did"] == "nothing"
+    assert [body["kind"] for _, body in told()] == ["drift"]
+
+
+def test_when_the_state_cannot_be_read_the_exit_code_is_still_in_the_metrics(home, monkeypatch):
+    home.start()
+    home.live_to(1)
+    monkeypatch.setattr("app.daily.day.status", _damaged)
+    home.failing = TrainingError("training: no finite model.")
+    assert home.start().failure.exit_code == 6
+    figures = metrics_path(home.settings).read_text()
+    assert 'stock_last_run_exit_code{source="import"} 6' in figures
+    assert "stock_champion{" not in figures
+
+
+def _damaged(*_):
+    raise DamageError("the ledger is damaged")
+
+
 def test_an_event_that_is_not_wanted_is_not_told(home, hook):
     home.flags = {"notify_command": hook[0], "notify_on": "failure"}
     assert send(home.settings, Event("promotion", "2024-01-02", "better"))
@@ -90,7 +118,9 @@ def test_the_address_is_posted_json_and_a_failing_one_fails_nothing_and_is_not_l
     home.flags = {"notify_url": f"{address}/key-1234"}
     assert send(home.settings, Event("failure", "2024-01-02", "no answer"))
     assert posted == [{"kind": "failure", "session": "2024-01-02", "message": "no answer", "text": "no answer"}]
-    for broken in (f"{address}/broken-key-1234", "http://127.0.0.1:9/key-1234"):
+    for broken in (
+        f"{address}/broken-key-1234", "http://127.0.0.1:9/key-1234", f"{address}/mute-key-1234", f"{address}/a key-1234"
+    ):  # fmt: skip
         home.flags = {"notify_url": broken}
         assert not send(home.settings, Event("failure", "2024-01-02", "no answer"))
     assert "notify_url failed" in caplog.text

@@ -63,6 +63,20 @@ def first(home, tmp_path_factory):
     return done(tmp_path_factory.mktemp("first"), settings_of(home), "train")[1]["version"]
 
 
+def test_a_challenger_that_was_crowned_before_the_kill_is_forecast_once(tmp_path, settings, first):
+    """Killed between the promotion and its note: the one made already is champion by now."""
+    folder, made = done(tmp_path, settings(), "train", [first], made=first)
+    assert (made["version"], made["champion"], made["served"]) == (first, first, {first: "lstm"})
+    assert not pd.read_parquet(folder / LIVE).duplicated(["model", "symbol", "horizon"]).any()
+
+
+def test_after_a_change_of_horizons_both_are_judged_on_those_they_share(tmp_path, settings, first):
+    other = dataclasses.replace(settings().window, horizons=(1, 3))
+    folder, made = done(tmp_path, settings().model_copy(update={"window": other}), "train", [first])
+    assert set(pd.read_parquet(folder / HELD_OUT)["horizon"]) == {1}
+    assert set(pd.read_parquet(folder / LIVE).query("model == @made['version']")["horizon"]) == {1, 3}
+
+
 def test_a_challenger_goes_on_from_the_champion_and_neither_knows_what_is_held_out(tmp_path, settings, first):
     """A tiny learning rate leaves the weights almost where they were: they were taken over, not drawn anew."""
     folder, second = done(tmp_path, settings(), "train", [first])

@@ -9,14 +9,14 @@ import pandas as pd
 from app import pipeline
 from app.atomic import replace_folder
 from app.config import Settings
-from app.daily.ledger import sound_prices
+from app.daily.ledger import inspected_prices
 from app.daily.record import live_forecasts
 from app.evaluation import calibration, metrics, significance
 from app.journal import Journal
 from app.report.page import Findings, write_report
 from app.report.pricing import price_table
 from app.report.record import write_verdicts
-from app.schema import FORECAST_COLUMNS, ISSUE_COLUMNS
+from app.schema import FORECAST_COLUMNS
 
 WRITTEN = frozenset({"report.html", "figures", "live.csv", "verdict.json"})
 """All that the page of a session consists of."""
@@ -63,6 +63,7 @@ def write_page(
 
 
 def _findings(settings: Settings, known: pd.DataFrame, live: pd.DataFrame, session: str) -> Findings:
+    prices, issues = inspected_prices(settings, np.datetime64(session) - PRICES_SHOWN)
     return Findings(
         title=f"Forecasts of {session}",
         made_at="",
@@ -73,9 +74,10 @@ def _findings(settings: Settings, known: pd.DataFrame, live: pd.DataFrame, sessi
         pit=calibration.pit(known),
         verdicts=significance.verdicts(known),
         live=live,
-        prices=sound_prices(settings, np.datetime64(session) - PRICES_SHOWN),
-        issues=pd.DataFrame(columns=list(ISSUE_COLUMNS)),
+        prices=prices,
+        issues=issues,
         curves={},
         settings=pipeline.plain_settings(settings),
         versions=pipeline.package_versions(),
+        tested="live record",
     )

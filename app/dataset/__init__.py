@@ -9,7 +9,7 @@ from app.dataset.features import WARM_UP, basis, feature_matrix
 from app.dataset.targets import target
 from app.dataset.windows import Panel, Windows, WindowSpec
 from app.errors import DataError
-from app.prices.calendar import calendar_for, sessions, sessions_after
+from app.prices.calendar import calendar_for, days_to_next, sessions, sessions_after
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def _symbol_rows(prices: pd.DataFrame, spec: WindowSpec, calendar: str) -> dict[
     on_line = np.isin(days, line)
     prices, days = prices[on_line], days[on_line]
     number = np.searchsorted(line, days)
-    known = basis(prices, (line[number + 1] - days).astype(int))
+    known = basis(prices, days_to_next(calendar, days))
     ahead = number[:, None] + np.array(spec.horizons)
     return {
         "date": days,

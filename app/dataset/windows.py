@@ -1,4 +1,4 @@
-"""Windows by index: the only index arithmetic in the project.
+"""Windows by index.
 
 The feature matrix of all symbols is kept once, in a `Panel`. A window is the number of its last
 row, the origin; nothing is copied until a batch is gathered. Windows are selected by what was known

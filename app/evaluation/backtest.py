@@ -84,8 +84,9 @@ def backtest(windows: Windows, recipes: Mapping[str, Recipe], plan: Plan) -> Bac
             tables.append(check_forecasts(table.astype(dict.fromkeys(QUANTILES, "float32"))))
             if hasattr(fitted, "curve"):
                 curves[f"{name}, fold {fold.number}"] = fitted.curve
-    if plan.conformal:
-        tables.append(conformal(pd.concat([table for table in tables if table["model"].iloc[0] not in GUESSES])))
+    correctable = [table for table in tables if table["model"].iloc[0] not in GUESSES]
+    if plan.conformal and correctable:
+        tables.append(conformal(pd.concat(correctable)))
     return Backtest(pd.concat(tables, ignore_index=True), curves)
 
 

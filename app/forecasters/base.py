@@ -39,7 +39,7 @@ def forecasts_table(model: str, windows: Windows, quantiles: np.ndarray) -> pd.D
     Args:
         model: the name in the table's first column.
         windows: (n) the windows forecast.
-        quantiles: (n, horizons, levels) log returns.
+        quantiles: (n, horizons, levels), in the unit of the target.
     """
     count = len(windows.spec.horizons)
     table = pd.DataFrame(

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+from app.allowed import check_ranges
 from app.dataset.features import FLOOR, WARM_UP
 from app.dataset.windows import Windows
-from app.errors import DataError, SettingsError
+from app.errors import DataError
 from app.schema import LEVELS
 
 BATCH = 4096
@@ -28,10 +29,7 @@ class RandomWalk:
     __pydantic_config__ = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        if not WARM_UP <= self.lookback_sessions <= 10_000:
-            raise SettingsError(
-                f"random_walk.lookback_sessions must be {WARM_UP} to 10000 sessions, got {self.lookback_sessions}."
-            )
+        check_ranges("random_walk", self, {"lookback_sessions": (WARM_UP, 10_000)}, unit="sessions")
 
     def fit(self, train: Windows, validation: Windows) -> "FittedRandomWalk":
         """Nothing is learnt: the volatility is that known at each origin."""

@@ -59,6 +59,7 @@ class Har:
         own = np.searchsorted(codes, known.panel.code[known.ends])
         fits = [_least_squares(inputs, later[:, column], own, len(codes)) for column in range(later.shape[1])]
         slopes, levels = (np.array(part) for part in zip(*fits, strict=True))
+        levels = np.where(np.isnan(levels), np.nanmean(levels, axis=1, keepdims=True), levels)
         bare = FittedHar(
             horizons=known.spec.horizons,
             slopes=slopes,
@@ -170,8 +171,9 @@ def _least_squares(
     """(3,) slopes and (symbols,) levels: every symbol is centred on its own means, then all are one regression."""
     usable = np.isfinite(later)
     inputs, later, own = inputs[usable], later[usable], own[usable]
-    count = np.maximum(np.bincount(own, minlength=symbols), 1)
-    means = [np.bincount(own, column, minlength=symbols) / count for column in (*inputs.T, later)]
+    count = np.bincount(own, minlength=symbols)
+    some = np.where(count > 0, count, np.nan)  # a symbol without one whole stretch ahead has no level of its own
+    means = [np.bincount(own, column, minlength=symbols) / some for column in (*inputs.T, later)]
     centre = np.column_stack(means[:-1])
     slopes = np.linalg.lstsq(inputs - centre[own], later - means[-1][own], rcond=None)[0]
     return slopes, means[-1] - centre @ slopes

@@ -143,7 +143,7 @@ def forecaster(
         start: (horizons, levels) quantiles that the untrained network gives.
 
     Returns:
-        A model from (batch, lookback, features) to (batch, horizons, levels), scaled log returns.
+        A model from (batch, lookback, features) to (batch, horizons, levels), scaled targets.
     """
     rows = keras.Input(inputs, name="features")
     state = keras.layers.Normalization(mean=mean, variance=variance, name="standardise")(rows)

@@ -13,7 +13,7 @@ from app.forecasters.base import Fitted, Recipe
 from app.forecasters.baselines import check_horizons, known_windows
 from app.forecasters.egarch import FittedEgarch
 from app.forecasters.garch import FittedGarch
-from app.forecasters.har import log_ranges
+from app.forecasters.har import BATCH, log_ranges
 from app.schema import LEVELS
 
 MONTH = 20
@@ -143,13 +143,16 @@ def _newest(windows: Windows, weighted: bool) -> np.ndarray:
     if weighted:
         fading = np.exp(windows.panel.features[windows.ends, _FADING].astype(float)) * windows.volatility
         return np.repeat(fading[:, None], len(horizons), axis=1)
-    answer = np.empty((len(windows), len(horizons)))
-    for column, horizon in enumerate(horizons):
-        squares = np.exp(2 * log_ranges(windows, max(MONTH, horizon)))
-        known = np.isfinite(squares)
-        total = np.where(known, squares, 0.0).sum(axis=1)
-        answer[:, column] = np.sqrt(total / np.maximum(known.sum(axis=1), 1))
-    return answer
+    parts = [np.zeros((0, len(horizons)))]
+    for batch in windows.batches(BATCH):
+        answer = np.empty((len(batch), len(horizons)))
+        for column, horizon in enumerate(horizons):
+            squares = np.exp(2 * log_ranges(batch, max(MONTH, horizon)))
+            known = np.isfinite(squares)
+            total = np.where(known, squares, 0.0).sum(axis=1)
+            answer[:, column] = np.sqrt(total / np.maximum(known.sum(axis=1), 1))
+        parts.append(answer)
+    return np.concatenate(parts)
 
 
 def _width(fitted: Fitted, windows: Windows) -> np.ndarray:

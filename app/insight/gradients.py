@@ -1,4 +1,4 @@
-"""Derivatives by the backend's own differentiation: the one place that knows which backend it is."""
+"""Derivatives by the backend's own differentiation, outside of training (`forecasters.gradients` is inside)."""
 
 from collections.abc import Callable
 

@@ -10,6 +10,7 @@ import functools
 import exchange_calendars
 import numpy as np
 import pandas as pd
+from exchange_calendars.exchange_calendar_xtai import typhoons
 
 from app.errors import SettingsError
 
@@ -25,6 +26,15 @@ EXCHANGES = {
 
 ROUND_THE_CLOCK = {"=X": "24/5", "-USD": "24/7"}
 """The ends of symbols of currencies and of coins → the calendar by which they trade."""
+
+UNFORESEEN = {
+    "XNYS": ["1985-09-27", "2001-09-11", "2001-09-12", "2001-09-13", "2001-09-14", "2012-10-29", "2012-10-30"],
+    "XTSE": ["2001-09-11", "2001-09-12"],
+    "XIST": ["2023-02-08", "2023-02-09", "2023-02-10", "2023-02-13", "2023-02-14"],
+    "XTAI": typhoons,
+}
+"""Days on which an exchange stayed shut and nobody knew it at the close before: storms, attacks, earthquakes.
+Mourning for a president, strikes and elections are announced."""
 
 KNOWN_SHARE = 0.99
 """A calendar fits a symbol when at least this share of its dates are sessions."""
@@ -55,6 +65,11 @@ def calendar_for(symbol: str, dates: np.ndarray | None = None, name: str | None 
     return "24/5" if np.is_busday(days).mean() >= KNOWN_SHARE else "24/7"
 
 
+def sessions_a_year(symbol: str) -> int:
+    """How many sessions the calendar of a symbol has in a usual year."""
+    return {"24/7": 365, "24/5": 260}.get(calendar_for(symbol), 252)
+
+
 def sessions(calendar: str, start: np.datetime64, stop: np.datetime64) -> np.ndarray:
     """(n,) datetime64[D]: the sessions from `start` to `stop`, both included; none if stop is before start.
 
@@ -74,6 +89,23 @@ def sessions_after(calendar: str, day: np.datetime64, count: int) -> np.ndarray:
     """
     day = _day(day)
     return sessions(calendar, day + 1, day + 1 + np.timedelta64(count * 2 + 20, "D"))[:count]
+
+
+def days_to_next(calendar: str, days: np.ndarray) -> np.ndarray:
+    """(n,) calendar days from each session to the next one, as it was known at its close.
+
+    A calendar of today also knows the closures that nobody foresaw: on them the exchange was expected to open.
+
+    Args:
+        days: (n,) datetime64[D], rising sessions.
+
+    Raises:
+        SettingsError: there is no such calendar.
+    """
+    after = sessions_after(calendar, days[-1], 1)
+    unforeseen = np.array(UNFORESEEN.get(calendar, []), "datetime64[D]")
+    expected = np.union1d(np.append(sessions(calendar, days[0], days[-1]), after), unforeseen)
+    return (expected[np.searchsorted(expected, days, "right")] - days).astype(int)
 
 
 def last_closed_session(calendar: str, now: pd.Timestamp) -> np.datetime64:

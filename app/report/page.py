@@ -31,10 +31,11 @@ class Findings:
     """Everything a report shows.
 
     title: of the page; made_at: when, ISO 8601 in UTC.
-    forecasts: the back test, a forecasts table; live: the newest forecast of each symbol, actual NaN.
+    forecasts: the back test, or what else `tested` calls it, a forecasts table; live: the newest forecast of each
+    symbol, actual NaN.
     scores: `evaluation.metrics.score`, one row per (model, horizon).
     coverage: `evaluation.metrics.coverage`: what central intervals promised (nominal) and reached.
-    verdicts: of each network against each reference.
+    verdicts: of each model against each reference.
     prices: a price table of sound rows, as traded; issues: what was unsound.
     curves: by network, columns epoch, loss, validation_loss and perhaps member.
     settings: nested; versions: by package.
@@ -57,6 +58,7 @@ class Findings:
     curves: dict[str, pd.DataFrame]
     settings: dict
     versions: dict[str, str]
+    tested: str = "back test"
     stale: str | None = None
     fresh_until: str = ""
     calibration: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(CALIBRATION_COLUMNS)))
@@ -124,7 +126,8 @@ def write_inspection(found: Mapping[str, pd.DataFrame], title: str, about: str, 
 
 def arrange(findings: Findings, folder: Path) -> dict:
     """What the template lays out, by name; the figures are written on the way."""
-    main = main_model(findings.forecasts) or main_model(findings.live)
+    speaker = main_model(findings.live)
+    main = speaker if speaker in set(findings.forecasts["model"]) else main_model(findings.forecasts) or speaker
     target = TARGETS[findings.target]
     asked = tables.questions(findings.verdicts, main, target.signed)
     return {
@@ -192,6 +195,7 @@ def _figures(findings: Findings, main: str | None, folder: Path) -> dict:
         "actuals": _show(gallery.actual_pictures(findings.forecasts, findings.prices), folder) if signed else [],
         "newest": _show(gallery.newest_pictures(findings.live, findings.prices), folder) if signed else [],
         "curves": _show(gallery.learning_pictures(findings.curves), folder),
+        "curves_unshown": max(0, len(findings.curves) - gallery.NETWORKS),
     }
 
 

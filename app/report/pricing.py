@@ -4,23 +4,12 @@ import numpy as np
 import pandas as pd
 
 from app.evaluation.conformal import SUFFIX
+from app.evaluation.loss import chance
+from app.forecasters import MODELS, NETWORKS
 from app.prices.adjust import adjusted
-from app.schema import LEVELS, MEDIAN, QUANTILES
+from app.schema import MEDIAN, QUANTILES
 
-REFERENCES = (
-    "random-walk",
-    "drift",
-    "historical",
-    "ewma",
-    "garch",
-    "gjr-garch",
-    "egarch",
-    "har",
-    "always-up",
-    "base-rate",
-    "quantile-boosting",
-    "linear-quantile",
-)
+REFERENCES = tuple(name for name in MODELS if name not in NETWORKS)
 """Models that a network is compared with."""
 
 BESIDE = ("random-walk", "gjr-garch")
@@ -103,8 +92,7 @@ def chance_of_rise(forecasts: pd.DataFrame) -> np.ndarray:
     Nothing is known of the tails: the answer is never below the lowest level nor above the highest,
     so 0.05 means "at most 5 %" and 0.95 "at least 95 %".
     """
-    quantiles = forecasts[list(QUANTILES)].to_numpy(dtype=float)
-    return np.array([1.0 - np.interp(0.0, row, LEVELS) for row in quantiles])
+    return chance(forecasts[list(QUANTILES)].to_numpy(dtype=float))
 
 
 def _shares_since_origin(forecasts: pd.DataFrame, prices: pd.DataFrame) -> np.ndarray:

@@ -52,13 +52,22 @@ MODEL_LOOKS = {
     "simple-rnn": ("#b0568b", "X"),
     "lstm": ("#0063a6", "o"),
     "gru": ("#00805c", "h"),
+    "egarch": ("#a0527d", "<"),
+    "har": ("#8a6d3b", "d"),
+    "peephole-lstm": ("#4a90c2", "p"),
+    "depth-gated-lstm": ("#1f4e79", "*"),
+    "clockwork-rnn": ("#8f3b3b", ">"),
+    "bidirectional-lstm": ("#00788a", "8"),
+    "attention-lstm": ("#4f7a28", "H"),
+    "transformer": ("#5b4636", "X"),
+    "mlp": ("#707b2c", "P"),
 }
 """Colour and marker of each model: the palette of Okabe & Ito (2008), darkened for thin lines on white."""
 
 ACTUAL, NAIVE = INK, MODEL_LOOKS["random-walk"][0]
 NAIVE_LINE = {"color": NAIVE, "linewidth": 1.2, "linestyle": (0, (1.5, 1.2)), "label": "naive"}
 
-OTHER_LOOKS = (("#8a6d3b", "<"), ("#8f3b3b", ">"), ("#4f7a28", "p"), ("#00788a", "d"), ("#a0527d", "*"))
+OTHER_LOOKS = (("#4c4c4c", "<"), ("#7d6b5d", ">"), ("#3f5a4f", "p"), ("#8a8f94", "d"), ("#5d4b66", "*"))
 
 
 def look(model: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from app.evaluation.significance import Verdict
+from app.prices.calendar import sessions_a_year
 from app.report.pricing import BESIDE, SHOWN, chance_of_rise, priced
 from app.schema import MEDIAN
 
@@ -33,7 +34,6 @@ SCORE_COLUMNS = (
 
 LOWER_IS_BETTER = ("brier", "log_loss", "crps", "pinball", "qlike", "mae", "rmse")
 NEITHER = ("rises", "width_80")
-SESSIONS_A_YEAR = 252
 PRICE_COLUMNS = tuple(zip(SHOWN, ("5 %", "25 %", "Median", "75 %", "95 %"), strict=True))
 QUESTIONS = (
     ("crps", "random-walk", "Are its odds better than the random walk’s?"),
@@ -170,7 +170,7 @@ def newest_rows(live: pd.DataFrame, prices: pd.DataFrame) -> list[dict]:
 def volatility_rows(live: pd.DataFrame) -> list[dict]:
     """As `newest_rows`, of forecasts of a log volatility: volatilities per session, and the median's a year."""
     table = live.assign(**{name: np.exp(live[name].astype("float64")) for name in SHOWN})
-    table = table.assign(yearly=table[MEDIAN] * np.sqrt(SESSIONS_A_YEAR))
+    table = table.assign(yearly=table[MEDIAN] * np.sqrt(table["symbol"].map(sessions_a_year)))
     newest = live["origin"].max()
     entries = []
     for (model, symbol), part in table.groupby(["model", "symbol"], sort=False):

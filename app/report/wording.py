@@ -58,6 +58,7 @@ def one_decimal(value: float) -> str:
 
 def chance(value: float) -> str:
     """A probability read off quantiles that end at 5 and 95 %."""
+    value = round(value, 9)  # 1 - 0.95 is a little above 0.05
     if value <= 0.05 or value >= 0.95:
         return "≤ 5 %" if value <= 0.05 else "≥ 95 %"
     return f"{100 * value:.0f} %"

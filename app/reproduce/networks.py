@@ -143,7 +143,7 @@ def train_ranking(period: StudyPeriod, protocol: Ranking, seed: int, epochs: int
             break
     best.restore(model)
     odds = model.predict(period.trading.ends[:, None], batch_size=2048, verbose=0)
-    return Trained(odds[:, 1], int(np.nanargmin(curve)) + 1, np.array(curve))
+    return Trained(odds[:, 1], best.epoch, np.array(curve))
 
 
 def _drawn(sequences: Sequences, random: np.random.Generator, most: int) -> Sequences:

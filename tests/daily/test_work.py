@@ -74,7 +74,8 @@ def test_after_a_change_of_horizons_both_are_judged_on_those_they_share(tmp_path
     other = dataclasses.replace(settings().window, horizons=(1, 3))
     folder, made = done(tmp_path, settings().model_copy(update={"window": other}), "train", [first])
     assert set(pd.read_parquet(folder / HELD_OUT)["horizon"]) == {1}
-    assert set(pd.read_parquet(folder / LIVE).query("model == @made['version']")["horizon"]) == {1, 3}
+    live = pd.read_parquet(folder / LIVE)
+    assert set(live.loc[live["model"] == made["version"], "horizon"]) == {1, 3}
 
 
 def test_a_challenger_goes_on_from_the_champion_and_neither_knows_what_is_held_out(tmp_path, settings, first):

@@ -89,6 +89,9 @@ def test_corrected_models_stand_beside_the_uncorrected_ones(windows):
     plain = backtest(windows["direction"], recipes, PLAN).forecasts
     both = backtest(windows["direction"], recipes, Plan(**{**vars(PLAN), "conformal": True})).forecasts
     assert both["model"].unique().tolist() == ["always-up", "base-rate", "ewma", "ewma-conformal"]
+    alone = {"always-up": AlwaysUp()}
+    guesses = backtest(windows["direction"], alone, Plan(**{**vars(PLAN), "conformal": True})).forecasts
+    assert guesses["model"].unique().tolist() == ["always-up"]
     pd.testing.assert_frame_equal(both.head(len(plain)), plain)
     mine = both[both["model"] == "ewma-conformal"]
     assert (mine[list(QUANTILES)].dtypes == "float32").all()

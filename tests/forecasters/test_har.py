@@ -1,6 +1,7 @@
 """HAR: the planted slopes are found, the fast path is the slow one, the future stays out."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from app.dataset import make_windows
@@ -106,6 +107,18 @@ def test_a_symbol_never_seen_gets_the_mean_level(fitted):
     assert np.isfinite(fitted.predict(stranger)).all()
     at = FittedHar(fitted.horizons, fitted.slopes, {"NEW": fitted.pooled}, fitted.pooled * 0, fitted.quantiles)
     np.testing.assert_array_equal(at.predict(stranger), fitted.predict(stranger))
+
+
+def test_a_symbol_without_one_whole_stretch_ahead_gets_the_mean_level_and_does_not_move_it(prices):
+    """Its days have gaps, so no 4 sessions in a row are known."""
+    holes = ranged({"HOLES": (LEVEL["CALM"], 2000)}, SLOPES, noise=0.2)
+    holes = holes[np.arange(len(holes)) % 4 != 3]
+    spec = WindowSpec(lookback=5, horizons=(1, 4))
+    both = make_windows(pd.concat([prices, holes], ignore_index=True), spec, "24/5")
+    fitted = Har().fit(*learning_sets(both, CUTOFF, VALIDATION))
+    known = np.array([fitted.levels[name] for name in ("CALM", "WILD")])
+    assert fitted.levels["HOLES"][1] == pytest.approx(known[:, 1].mean())
+    assert fitted.levels["HOLES"][0] != pytest.approx(known[:, 0].mean())
 
 
 def test_a_forecast_is_the_same_in_any_company(fitted, windows):

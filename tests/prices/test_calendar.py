@@ -3,7 +3,15 @@ import pandas as pd
 import pytest
 
 from app.errors import SettingsError
-from app.prices.calendar import DEFAULT, EXCHANGES, calendar_for, last_closed_session, sessions, sessions_after
+from app.prices.calendar import (
+    DEFAULT,
+    EXCHANGES,
+    calendar_for,
+    days_to_next,
+    last_closed_session,
+    sessions,
+    sessions_after,
+)
 from app.prices.sources import Sample
 
 
@@ -120,3 +128,23 @@ def test_answers_cannot_be_changed_by_who_asked():
     days = sessions("XNYS", day("2024-01-01"), day("2024-01-31"))
     with pytest.raises(ValueError, match="read-only"):
         days[0] = day("2000-01-01")
+
+
+@pytest.mark.parametrize(
+    ("calendar", "day", "known"),
+    [
+        ("XNYS", "2001-09-10", 1),  # the next session was the 17th
+        ("XNYS", "2012-10-26", 3),  # Sandy was expected, and the exchange to open on the Monday
+        ("XNYS", "2012-10-31", 1),
+        ("XNYS", "2018-12-04", 2),  # the day of mourning for a president was announced
+        ("XNYS", "2023-12-29", 4),
+        ("XTAI", "2024-10-01", 1),  # typhoon Krathon
+        ("24/7", "2012-10-26", 1),
+    ],
+)
+def test_the_days_to_the_next_session_are_those_that_were_known(calendar, day, known):
+    first = np.datetime64(day)
+    days = sessions(calendar, first - 10, first)
+    assert days_to_next(calendar, days)[-1] == known
+    later = sessions(calendar, first - 10, first + 60)
+    np.testing.assert_array_equal(days_to_next(calendar, later)[: len(days)], days_to_next(calendar, days))

@@ -227,6 +227,17 @@ def test_a_stale_forecast_says_so_at_the_top(words, page, tmp_path):
     assert "<strong>Stale.</strong>" not in page
 
 
+def test_the_page_is_about_the_model_that_forecasts_now_and_says_what_was_tested(small, tmp_path):
+    """The record begins with a network that has given way to another."""
+    newer = small.forecasts[small.forecasts["model"] == "lstm"].assign(model="gru")
+    live = small.live[small.live["model"] == "lstm"].assign(model="gru")
+    forecasts = pd.concat([small.forecasts, newer], ignore_index=True)
+    page = written(replace(small, forecasts=forecasts, live=live, tested="live record"), tmp_path)
+    assert "Each forecast of gru was made" in page
+    assert "The last sessions of the live record." in page
+    assert "all models on the same rows" not in page
+
+
 SMALLER = {
     "one symbol and one horizon": {"model": ["random-walk", "gjr-garch", "lstm"]},
     "no gjr-garch": {"model": ["random-walk", "ewma", "lstm"]},
@@ -426,7 +437,7 @@ def test_numbers_read_well():
     assert hundredfold(float("nan")) == "–"
     assert [price(1234567.8), price(0.01234), price(float("nan"))] == ["1,234,567.80", "0.0123", "–"]
     assert count(12345) == "12,345"
-    assert [chance(0.05), chance(0.516), chance(0.95)] == ["≤ 5 %", "52 %", "≥ 95 %"]
+    assert [chance(1.0 - 0.95), chance(0.05), chance(0.516), chance(0.95)] == ["≤ 5 %", "≤ 5 %", "52 %", "≥ 95 %"]
     assert day("2019-01-02") == "2 January 2019"
     assert [listed(["a"]), listed(["a", "b", "c"]), listed(list("abcdefgh"), 3)] == [
         "a",

@@ -34,12 +34,13 @@ def back_test(prices: Path, out: Path, period: tuple[str, str], models: str, mor
     """Run the command a user would run, unless it has been, and note what it cost."""
     if (out / "cost.txt").exists():
         return
-    began = time.perf_counter()
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-m", "app", "backtest", "--prices", str(prices), "--out", str(out), "--conformal"]
     dates = ["--test-start", period[0], "--test-end", period[1]]
     subprocess.run([*command, *dates, "--models", *models.split(), *more], check=True, stdout=subprocess.DEVNULL)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    minutes, wall = (used.ru_utime + used.ru_stime) / 60, (time.perf_counter() - began) / 60
+    seconds = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
+    minutes, wall = seconds / 60, (time.perf_counter() - began) / 60
     cost = (
         f"{minutes:.0f} min of processor time, {wall:.0f} min on the clock, {used.ru_maxrss / 1e6:.1f} GB at the peak"
     )

@@ -155,8 +155,10 @@ def report(folder: Path, times: int, draw: random.Random) -> Counter:
         write()
         os.write(writer, b"x")
 
-    for number in range(times):
-        if number % 10 == 0:
+    number = -1
+    while found["killed"] < times:
+        number += 1
+        if number % 20 == 0:  # by turns the first page of a session, and one in the place of another
             shutil.rmtree(place)
         at_work, _ = killed(act, draw.uniform(0, 1.1 * took))
         found["killed"] += at_work

@@ -140,7 +140,8 @@ def _models(start: Start, day: Day) -> None:
         training = None
     if training:
         decision = training.decision
-        verb = "promoted" if decision.promote else "kept the champion"
+        kept = "kept the champion" if start.journal.champion() else "not let into service"
+        verb = "promoted" if decision.promote else kept
         day.say(
             f"{verb}: {decision.reason}", promoted=decision.promote, p_value=decision.p_value, reason=decision.reason
         )
@@ -193,9 +194,9 @@ def _watch(settings: Settings, tools: Tools, journal: Journal, day: Day, code: i
         _tell(settings, journal, day, day.events)
         raise
     write_metrics(metrics_path(settings), found, code)
+    _tell(settings, journal, day, [*day.events, *_concerns(found, day)])
     if found.stale and found.origins and settings.daily.report:  # else the page of a better day would stand unmarked
         write_page(settings, max(found.origins.values()), found.now, (found.stale, found.fresh.ends))
-    _tell(settings, journal, day, [*day.events, *_concerns(found, day)])
 
 
 def _tell(settings: Settings, journal: Journal, day: Day, events: list[Event]) -> None:

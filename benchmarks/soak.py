@@ -54,8 +54,11 @@ RETRY = pd.Timedelta(hours=13)
 """From an evening's start to the next morning's."""
 
 TOLERANCE = 1e-5
-MEMORY_FROM = 60
-"""Sessions after which the memory of the driver is taken as its start: by then all is loaded."""
+WEIGHED = 20
+"""Sessions from one look at the memory of the driver to the next."""
+
+MEMORY_FROM = 3
+"""Looks before the one that is taken as its start: by then all is loaded."""
 
 CHEAP = {"model": "ewma", "baselines": "random-walk", "report": False, "held_out": 40}
 REAL = {"model": "lstm", "report": True, "warm_epochs": 1, "timeout_min": 5.0}
@@ -244,9 +247,9 @@ def live(home: Path, chosen: Plan, seed: int) -> tuple[World, Tally]:
                 _serve(yahoo, made, number)
                 _evening(home, made, number, evening, tally, draw)
             _check_staleness(home, made, number, evening, tally)
-            tally.memory.append(_memory_mb())
             tally.counts["slept"] += bool(asleep)
-            if number % 25 == 0:
+            if number % WEIGHED == 0 or number == chosen.sessions - 1:
+                tally.memory.append(_memory_mb())
                 print(f"session {number}, {tally.memory[-1]:.0f} MB", file=sys.stderr, flush=True)
     return made, tally
 
@@ -392,7 +395,7 @@ def conclude(home: Path, made: World, tally: Tally) -> Iterator[tuple[str, objec
     yield "starts by exit code", dict(sorted(tally.codes.items()))
     growth = tally.memory[-1] - tally.memory[min(MEMORY_FROM, len(tally.memory) - 1)]
     tally.must(growth <= 20, f"the driver grew by {growth:.1f} MB")
-    yield "memory of the driver", f"{tally.memory[-1]:.0f} MB, {growth:+.1f} MB since session {MEMORY_FROM}"
+    yield "memory of the driver", f"{tally.memory[-1]:.0f} MB, {growth:+.1f} MB since session {MEMORY_FROM * WEIGHED}"
     disk = sum(path.stat().st_size for path in home.rglob("*") if path.is_file()) / 1e6
     tally.must(disk <= 50, f"{disk:.1f} MB on disk")
     yield "disk", f"{disk:.1f} MB"

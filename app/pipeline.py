@@ -30,7 +30,7 @@ from app.forecasters import GUESSES, make_recipe
 from app.forecasters.base import Recipe, forecasts_table
 from app.journal import Journal
 from app.prices.outcomes import Updated, raise_failures
-from app.prices.providers import PROVIDERS, provider
+from app.prices.providers import PROVIDERS, USUAL, provider
 from app.prices.quality import inspect, sound
 from app.prices.sources import Files, Sample, Source, check_symbol
 from app.prices.store import Ledger
@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 FIRST = {
     "sample": "fetch --source sample",
     **{name: f"fetch --source {name} --symbols {{symbols}}" for name in PROVIDERS},
+    USUAL: "fetch --symbols {symbols}",
     "import": "prices import PATH",
 }
 """What brings the prices of a source into the ledger."""

@@ -27,6 +27,7 @@ from app import registry
 from app.config import Settings, load_settings
 from app.daily import leftovers, work
 from app.daily.day import daily
+from app.daily.freshness import Freshness
 from app.daily.lock import locked
 from app.daily.page import page_folder, write_page
 from app.daily.steps import Tools
@@ -145,7 +146,7 @@ def report(folder: Path, times: int, draw: random.Random) -> Counter:
     with locked(settings.home):
         done = daily(settings, Tools(work=lambda job, place, bounds: work.do(job, place)))
     place = page_folder(settings, done.session)
-    write = functools.partial(write_page, settings, done.session, pd.Timestamp.now(tz="UTC"), (None, ""))
+    write = functools.partial(write_page, settings, done.session, pd.Timestamp.now(tz="UTC"), Freshness({}).told)
     whole = {path.relative_to(place) for path in place.rglob("*")}
     took = -time.monotonic()
     write()

@@ -9,7 +9,7 @@ import pytest
 from app import registry
 from app.cli import main
 from app.config import load_settings
-from app.daily.freshness import staleness
+from app.daily.freshness import freshness_told
 from app.dataset import make_windows
 from app.dataset.windows import WindowSpec
 from app.evaluation.backtest import Plan, backtest
@@ -139,7 +139,7 @@ def test_a_forecast_two_sessions_behind_the_market_is_stale(home, now, stale):
     """The newest origin is Thursday 19 November 2026; one session of lag is allowed."""
     settings = load_settings({"prices": {"source": "yahoo", "symbols": "AAPL"}})
     live = pd.DataFrame({"symbol": ["AAPL"], "origin": [pd.Timestamp("2026-11-19")]})
-    found = staleness(settings, live, pd.Timestamp(now, tz="UTC"))
+    found = freshness_told(settings, live, pd.Timestamp(now, tz="UTC"))["stale"]
     assert (found is None) == (stale is None)
     if stale:
         assert "AAPL by 3 closed sessions" in found

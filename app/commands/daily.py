@@ -28,8 +28,7 @@ def show_status(settings: Settings, options: Namespace) -> Answer:
     found = status.status(settings)
     lines, result = [status.text(found)], found.plain()
     if folder and found.origins:
-        told = (found.stale, found.fresh.ends)
-        result["report"] = str(write_page(settings, max(found.origins.values()), found.now, told, folder))
+        result["report"] = str(write_page(settings, max(found.origins.values()), found.now, found.told, folder))
         lines.append(f"report: {result['report']}")
     return Answer(result, "\n".join(lines), found.stale)
 

@@ -68,7 +68,7 @@ def daily(settings: Settings, tools: Tools = Tools()) -> Day:  # noqa: B008 - fr
             answer instead.
     """
     journal = Journal(settings.ledger, settings.prices.source)
-    day = Day("")
+    day = Day(f"{tools.now():%Y-%m-%d}")  # until it is known which session is due, what fails is told once a day
     try:
         _do(settings, tools, journal, day)
     except BaseException as error:
@@ -171,8 +171,7 @@ def _settle(start: Start, day: Day, asked: bool) -> None:
         day.say(f"{start.due.session}: {reason}; the next start carries on")
     if not after.behind and start.settings.daily.report:
         fresh = freshness(start.settings, after.expected, start.tools.now())
-        told = (fresh.stale, fresh.ends)
-        page = write_page(start.settings, start.due.session, start.tools.now(), told)
+        page = write_page(start.settings, start.due.session, start.tools.now(), fresh.told)
         day.say(f"report: {page}", report=str(page))
     if not after.behind and not after.waiting and not after.settled:
         start.note(SESSION, DONE)
@@ -196,7 +195,7 @@ def _watch(settings: Settings, tools: Tools, journal: Journal, day: Day, code: i
     write_metrics(metrics_path(settings), found, code)
     _tell(settings, journal, day, [*day.events, *_concerns(found, day)])
     if found.stale and found.origins and settings.daily.report:  # else the page of a better day would stand unmarked
-        write_page(settings, max(found.origins.values()), found.now, (found.stale, found.fresh.ends))
+        write_page(settings, max(found.origins.values()), found.now, found.told)
 
 
 def _tell(settings: Settings, journal: Journal, day: Day, events: list[Event]) -> None:

@@ -51,6 +51,11 @@ class Freshness:
             f"{worst} by {late[worst]} closed sessions. Fetch again."
         )
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """For a page or a program: stale, why not or None; fresh_until, "" for ever."""
+        return {"stale": self.stale, "fresh_until": self.ends}
+
 
 def freshness(settings: Settings, origins: Mapping[str, np.datetime64], now: pd.Timestamp | None = None) -> Freshness:
     """The freshness of forecasts at a moment.
@@ -75,12 +80,6 @@ def newest_origins(live: pd.DataFrame) -> dict[str, np.datetime64]:
     return {str(symbol): np.datetime64(day, "D") for symbol, day in live.groupby("symbol")["origin"].max().items()}
 
 
-def staleness(settings: Settings, live: pd.DataFrame, now: pd.Timestamp | None = None) -> str | None:
-    """Why the newest forecast in a table must not be taken for fresh, or None."""
-    return freshness(settings, newest_origins(live), now).stale
-
-
-def freshness_told(settings: Settings, live: pd.DataFrame) -> dict[str, Any]:
-    """For a page or a program: stale, and until when it is fresh, "" for ever."""
-    found = freshness(settings, newest_origins(live))
-    return {"stale": found.stale, "fresh_until": found.ends}
+def freshness_told(settings: Settings, live: pd.DataFrame, now: pd.Timestamp | None = None) -> dict[str, Any]:
+    """`Freshness.told` of the newest forecasts in a table."""
+    return freshness(settings, newest_origins(live), now).told

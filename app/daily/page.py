@@ -1,7 +1,8 @@
 """The page of a session: the newest forecast, and the live record where a back test has its test period."""
 
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,13 +31,13 @@ def page_folder(settings: Settings, session: str) -> Path:
 
 
 def write_page(
-    settings: Settings, session: str, made_at: pd.Timestamp, fresh: tuple[str | None, str], folder: Path | None = None
+    settings: Settings, session: str, made_at: pd.Timestamp, told: Mapping[str, Any], folder: Path | None = None
 ) -> Path:
     """Write report.html, its figures, live.csv and verdict.json in the place of a folder, as one.
 
     Args:
         session: the newest forecast.
-        fresh: why it must not be taken for fresh, or None; and until when it is, as `Freshness.ends`.
+        told: stale and fresh_until, as `Freshness.told`.
         folder: `page_folder` by default.
 
     Returns:
@@ -50,10 +51,11 @@ def write_page(
     newest = record.groupby("symbol")["origin"].transform("max")
     live = record[record["origin"] == newest].assign(actual=np.nan).reset_index(drop=True)
     known = record[record["actual"].notna()].reset_index(drop=True)
-    findings = replace(_findings(settings, known, live, session), made_at=made_at.isoformat(timespec="seconds"))
+    made = {"made_at": made_at.isoformat(timespec="seconds"), **told}
+    findings = _findings(settings, known, live, {"title": f"Forecasts of {session}", **made}, session)
 
     def write(draft: Path) -> None:
-        write_report(replace(findings, stale=fresh[0], fresh_until=fresh[1]), draft)
+        write_report(findings, draft)
         price_table(live).to_csv(draft / "live.csv", index=False)
         write_verdicts(findings.verdicts, draft)
 
@@ -62,11 +64,12 @@ def write_page(
     return replace_folder(place, write, WRITTEN) / "report.html"
 
 
-def _findings(settings: Settings, known: pd.DataFrame, live: pd.DataFrame, session: str) -> Findings:
+def _findings(
+    settings: Settings, known: pd.DataFrame, live: pd.DataFrame, about: Mapping[str, Any], session: str
+) -> Findings:
     prices, issues = inspected_prices(settings, np.datetime64(session) - PRICES_SHOWN)
     return Findings(
-        title=f"Forecasts of {session}",
-        made_at="",
+        **about,
         forecasts=known,
         scores=metrics.score(known),
         coverage=metrics.coverage(known),

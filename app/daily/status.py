@@ -55,6 +55,11 @@ class Status:
         return self.fresh.stale
 
     @property
+    def told(self) -> dict[str, Any]:
+        """As `Freshness.told`, with symbols that were never forecast."""
+        return {**self.fresh.told, "stale": self.stale}
+
+    @property
     def alarms(self) -> list[str]:
         """What somebody should look at."""
         return [*self.drift, *([self.fault] if self.fault else [])]

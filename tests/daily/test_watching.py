@@ -20,7 +20,7 @@ from app.daily.notify import Event, send, send_once
 from app.daily.page import page_folder
 from app.daily.status import status, text
 from app.daily.steps import Tools
-from app.errors import DamageError, SourceError, TrainingError
+from app.errors import DamageError, SettingsError, SourceError, TrainingError
 from app.prices.store import Ledger
 
 CATCH = "import sys, json; open({path!r}, 'a').write(json.dumps([sys.argv[1:], json.load(sys.stdin)]) + '\\n')"
@@ -79,6 +79,21 @@ def test_the_same_is_told_once_a_session(home, hook):
     for session in ("2024-01-02", "2024-01-02", "2024-01-03"):
         send_once(home.settings, home.journal, lambda: run, Event("stale", session, "STALE: as before"))
     assert [body["session"] for _, body in told()] == ["2024-01-02", "2024-01-03"]
+
+
+def test_what_fails_before_a_session_is_known_is_told_once_a_day_and_again_on_the_next(home, hook):
+    command, told = hook
+    home.flags = {"notify_command": command}
+    home.start()
+    settings = home.settings.model_copy(
+        update={"window": dataclasses.replace(home.settings.window, target="volatility")}
+    )
+    for day in ("2024-05-13 08:00", "2024-05-13 09:00", "2024-05-14 08:00"):
+        moment = pd.Timestamp(day, tz="UTC")
+        with pytest.raises(SettingsError):
+            daily(settings, dataclasses.replace(home.tools, now=lambda moment=moment: moment))
+    failures = [body["session"] for _, body in told() if body["kind"] == "failure"]
+    assert failures == ["2024-05-13", "2024-05-14"]
 
 
 def test_starts_with_nothing_to_do_tell_of_a_damaged_champion_once(home, hook):

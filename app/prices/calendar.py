@@ -102,6 +102,8 @@ def days_to_next(calendar: str, days: np.ndarray) -> np.ndarray:
     Raises:
         SettingsError: there is no such calendar.
     """
+    if len(days) == 0:
+        return np.zeros(0, int)
     after = sessions_after(calendar, days[-1], 1)
     unforeseen = np.array(UNFORESEEN.get(calendar, []), "datetime64[D]")
     expected = np.union1d(np.append(sessions(calendar, days[0], days[-1]), after), unforeseen)

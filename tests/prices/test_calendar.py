@@ -130,6 +130,10 @@ def test_answers_cannot_be_changed_by_who_asked():
         days[0] = day("2000-01-01")
 
 
+def test_without_a_session_there_is_no_next_one():
+    assert days_to_next("XNYS", np.array([], "datetime64[D]")).shape == (0,)
+
+
 @pytest.mark.parametrize(
     ("calendar", "day", "known"),
     [

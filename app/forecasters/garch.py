@@ -40,7 +40,7 @@ class Dynamics:
         """Volatility of the next session known at each origin, and the long-run one it is measured by.
 
         The recursion is linear in what the returns bring, so it is a filter. It starts on a date, not in
-        a row, from a stored value: a panel that begins elsewhere, or ends earlier, changes nothing once that value is stored.
+        a row, from a stored value: with it, a panel that begins elsewhere, or ends earlier, changes nothing.
 
         Returns:
             (n,), (n,) per session.

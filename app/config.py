@@ -25,6 +25,7 @@ from app.forecasters.baselines import Ewma, RandomWalk
 from app.forecasters.egarch import Egarch
 from app.forecasters.garch import Garch
 from app.forecasters.har import Har
+from app.forecasters.harx import HarX
 from app.forecasters.recipe import Network
 from app.forecasters.tabular import QuantileBoosting
 from app.home import PROJECT, find_home
@@ -94,6 +95,7 @@ class Settings(BaseSettings):
     garch: Garch = Garch()
     egarch: Egarch = Egarch()
     har: Har = Har()
+    harx: HarX = HarX()
     boosting: QuantileBoosting = QuantileBoosting()
     network: Network = Network()
     reproduce: Reproduction = Reproduction()

@@ -247,6 +247,70 @@ def har_regression(prices, symbols, origins, horizons):
     return answers
 
 
+def outlook(known, days, quarters):
+    """Column → list of numbers: app/dataset/outlook.py for one symbol, without a market."""
+    count = len(known)
+    scale = math.sqrt(4 * math.log(2))
+    ranges = [math.log(max(value / scale, 1e-4)) for value in known["true_range"]]
+    sigma, gap = list(known["volatility"]), list(known["days_to_next"])
+    moved = [0.0 if math.isnan(r / v) else r / v for r, v in zip(known["returns"], sigma, strict=True)]
+    traded = [volume if volume > 0 else math.nan for volume in known["volume"]]
+    busy = []
+    for now in range(count):
+        recent = [one for one in traded[max(now - 59, 0) : now + 1] if not math.isnan(one)]
+        usual = sum(recent) / len(recent) if len(recent) >= 20 else math.nan
+        ratio = traded[now] / usual
+        busy.append(0.0 if math.isnan(ratio) else math.log(ratio))
+
+    def mean(series, now, span, fewest):
+        part = series[max(now - span + 1, 0) : now + 1]
+        return sum(part) / len(part) if len(part) >= fewest else math.nan
+
+    def known_or(value, other=0.0):
+        return other if math.isnan(value) else value
+
+    events = []
+    for now in range(count):
+        wider = ranges[now] - mean(ranges, now - 1, 22, 22) if now else math.nan
+        busier = busy[now] - mean(busy, now - 1, 5, 5) if now else math.nan
+        events.append(min(max(known_or(wider), 0.0), 3.0) + 0.5 * max(known_or(busier), 0.0))
+    columns = {}
+    spans = {"day": (1, 1), "week": (5, 5), "month": (22, 22), "quarter": (66, 40), "year": (250, 60)}
+    for name, (span, fewest) in spans.items():
+        columns[name] = [mean(ranges, now, span, fewest) - math.log(sigma[now]) for now in range(count)]
+    falls = [min(one, 0.0) for one in moved]
+    columns |= {"down": falls, "up": [max(one, 0.0) for one in moved]}
+    columns["down_week"] = [mean(falls, now, 5, 5) for now in range(count)]
+    columns["down_month"] = [mean(falls, now, 22, 22) for now in range(count)]
+    columns |= {"volume": busy, "volume_week": [mean(busy, now, 5, 5) for now in range(count)]}
+    columns["days_to_next"] = [math.log(one) for one in gap]
+    near = {"last_quarters_day": (0, 0), "near": (3, 3), "next_week": (0, 4), "next_month": (0, 19)}
+    columns |= {name: [0.0] * count for name in near}
+    for now in range(count):
+        for quarter in quarters:
+            then = days[now] + np.timedelta64(int(gap[now]) - quarter, "D")
+            if then < days[0]:
+                continue
+            at = next(row for row in range(count) if days[row] >= then)
+            for name, (before, after) in near.items():
+                inside = [events[row] for row in range(at - before, at + after + 1) if 0 <= row < now]
+                columns[name][now] += max([0.0, *inside]) / len(quarters)
+    return columns
+
+
+def ridge(inputs, answers, held):
+    """(level, slopes) that minimise squared errors + held * squared slopes, slopes counted a deviation of the input."""
+    rows, columns = len(inputs), len(inputs[0])
+    mean = [sum(row[j] for row in inputs) / rows for j in range(columns)]
+    spread = [math.sqrt(sum((row[j] - mean[j]) ** 2 for row in inputs) / rows) for j in range(columns)]
+    middle = sum(answers) / rows
+    z = [[(row[j] - mean[j]) / spread[j] for j in range(columns)] for row in inputs]
+    left = [[sum(row[i] * row[j] for row in z) + held * (i == j) for j in range(columns)] for i in range(columns)]
+    right = [sum(row[j] * (answer - middle) for row, answer in zip(z, answers, strict=True)) for j in range(columns)]
+    slopes = np.linalg.solve(np.array(left), np.array(right)) / np.array(spread)
+    return middle - float(np.dot(mean, slopes)), slopes
+
+
 # --- forecasters: app/forecasters/cells.py, layers.py and bodies.py. One sequence at a time, (rows, columns).
 
 

@@ -37,7 +37,8 @@ log = logging.getLogger(__name__)
 MADE, HELD_OUT, LIVE = "made.json", "held-out.parquet", "live.parquet"
 
 ARCHITECTURE = (
-    "cell", "units", "layers", "dropout", "recurrent_dropout", "forget_bias", "periods", "heads", "members",
+    "cell", "shape", "frame", "median_gain", "units", "layers", "dropout", "recurrent_dropout", "forget_bias",
+    "periods", "heads", "members",
 )  # fmt: skip
 """What has to be the same for the weights of one network to be those of another."""
 

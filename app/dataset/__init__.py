@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from app.dataset.features import WARM_UP, basis, feature_matrix
+from app.dataset.outlook import market_columns, outlook_matrix
 from app.dataset.targets import target
 from app.dataset.windows import Panel, Windows, WindowSpec
 from app.errors import DataError
@@ -30,16 +31,18 @@ def make_windows(prices: pd.DataFrame, spec: WindowSpec, calendar: str | None = 
     Raises:
         DataError: no symbol has enough sessions.
     """
-    parts, short = {}, []
+    parts, calendars, short = {}, [], []
     for symbol, rows in prices.groupby("symbol", sort=True):
         if len(rows) < _needed(spec):
             short.append(f"{symbol}: {len(rows)} sessions")
             continue
-        parts[str(symbol)] = _symbol_rows(rows, spec, calendar_for(str(symbol), rows["date"].to_numpy(), calendar))
+        calendars.append(calendar_for(str(symbol), rows["date"].to_numpy(), calendar))
+        parts[str(symbol)] = _symbol_rows(rows, spec, calendars[-1])
     if short:
         _report_short(short, spec, enough=bool(parts))
     if not parts:
         raise DataError("prices: no sound rows to learn from. `python -m app prices check` lists why.")
+    _add_market(list(parts.values()), calendars)
     panel = _join(parts, spec)
     return Windows(panel, panel.usable_ends(spec.lookback))
 
@@ -79,9 +82,17 @@ def _symbol_rows(prices: pd.DataFrame, spec: WindowSpec, calendar: str) -> dict[
         "returns": known["returns"].to_numpy().copy(),
         "volatility": known["volatility"].to_numpy().copy(),
         "features": feature_matrix(known),
+        "outlook": outlook_matrix(known, days),
         "target": line[ahead],
         "actual": target(spec.target).actual(known, number, ahead),
     }
+
+
+def _add_market(parts: list[dict[str, np.ndarray]], calendars: list[str]) -> None:
+    """Give the outlook of each symbol the columns of its market."""
+    given = [(calendar, part["date"], part["outlook"]) for calendar, part in zip(calendars, parts, strict=True)]
+    for part, market in zip(parts, market_columns(given), strict=True):
+        part["outlook"] = np.column_stack([part["outlook"], market]).astype("float32")
 
 
 def _join(parts: dict[str, dict[str, np.ndarray]], spec: WindowSpec) -> Panel:

@@ -2,7 +2,8 @@
 
 Every feature is measured in units of the symbol's own volatility, so that symbols of different
 temperament, and the same symbol in calm and in storm, can share one network. Market-wide and level
-features are left out on purpose: they let a network memorise days (docs/decisions.md).
+features are left out on purpose: they let a network memorise days (docs/decisions.md); a straight line
+may be told of the market (`dataset.outlook`).
 """
 
 from collections.abc import Callable
@@ -93,7 +94,7 @@ def _range_volatility(known: pd.DataFrame, decay: float) -> np.ndarray:
     return ewma_volatility((known["true_range"] / np.sqrt(4 * np.log(2))).to_numpy(), decay)
 
 
-def _volume(known: pd.DataFrame) -> np.ndarray:
+def relative_volume(known: pd.DataFrame) -> np.ndarray:
     """log(volume / its mean of 60 sessions); 0, meaning usual, where volume is unknown or zero."""
     volume = known["volume"].where(known["volume"] > 0)
     usual = volume.rolling(60, min_periods=WARM_UP).mean()
@@ -117,7 +118,7 @@ FEATURES = (
     Feature("range_fast", "log of fast range volatility over volatility", _range(FAST)),
     Feature("range_usual", "log of usual range volatility over volatility", _range(DECAY)),
     Feature("range_slow", "log of slow range volatility over volatility", _range(SLOW)),
-    Feature("volume", "log volume over its mean of 60 sessions", _volume),
+    Feature("volume", "log volume over its mean of 60 sessions", relative_volume),
     Feature("days_to_next", "log of the calendar days to the next session", lambda k: np.log(k["days_to_next"])),
 )
 """Every feature, in the order of the columns of the feature matrix."""

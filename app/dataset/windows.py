@@ -6,7 +6,7 @@ when, never by position.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,9 +43,10 @@ class Panel:
         code: (rows,) index into symbols; date: (rows,) datetime64[D]; close: (rows,) as traded.
         returns: (rows,) total log return, NaN in each symbol's first row.
         volatility: (rows,) per session, known at the row's close, NaN while warming up.
-        features: (rows, features) float32.
+        features: (rows, features) float32. outlook: (rows, columns) float32, `outlook.OUTLOOK`.
         target: (rows, horizons) datetime64[D], the session forecast from this row.
         actual: (rows, horizons) what is forecast from this row, as `spec.target` says; NaN where not known.
+        expected: (rows, horizons) volatility per session that a model expects; None: that known goes on.
     """
 
     spec: WindowSpec
@@ -57,8 +58,10 @@ class Panel:
     returns: np.ndarray
     volatility: np.ndarray
     features: np.ndarray
+    outlook: np.ndarray
     target: np.ndarray
     actual: np.ndarray
+    expected: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for value in vars(self).values():
@@ -140,14 +143,24 @@ class Windows:
         return self.panel.volatility[self.ends]
 
     @property
+    def expected(self) -> np.ndarray:
+        """(n, horizons) volatility per session that `expecting` was given; (n, 1) that known at the origin without."""
+        given = self.panel.expected
+        return self.volatility[:, None] if given is None else given[self.ends]
+
+    def expecting(self, volatility: np.ndarray) -> "Windows":
+        """The same windows, in the frame of a volatility per session expected at their ends, (rows, horizons)."""
+        return Windows(replace(self.panel, expected=volatility), self.ends)
+
+    @property
     def scale(self) -> np.ndarray:
         """(n, horizons) the unit of scaled targets; of returns: volatility times the square root of the horizon."""
-        return self.frame(self.volatility[:, None])[1]
+        return self.frame(self.expected)[1]
 
     @property
     def scaled(self) -> np.ndarray:
-        """(n, horizons) actuals in the unit and from the centre that the volatility known at the origin gives."""
-        return self.relative_to(self.volatility[:, None])
+        """(n, horizons) actuals in the unit and from the centre that the expected volatility gives."""
+        return self.relative_to(self.expected)
 
     def frame(self, volatility: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Centre and unit of the target, each (n, horizons), from a volatility per session, (n, 1) or (n, horizons)."""
@@ -159,8 +172,8 @@ class Windows:
         return (self.actual - centre) / unit
 
     def restored(self, scaled: np.ndarray, volatility: np.ndarray | None = None) -> np.ndarray:
-        """(n, horizons, levels) quantiles of the target from those in the frame of a volatility (by default known)."""
-        centre, unit = self.frame(self.volatility[:, None] if volatility is None else volatility)
+        """(n, horizons, levels) quantiles of the target from those in the frame of a volatility (`expected`)."""
+        centre, unit = self.frame(self.expected if volatility is None else volatility)
         return scaled * unit[..., None] + centre[..., None]
 
     def known_by(self, day: np.datetime64) -> "Windows":

@@ -32,6 +32,7 @@ MODELS = {
     "gjr-garch": "GJR-GARCH with Student t: falls move volatility more than rises",
     "egarch": "EGARCH with Student t: the log of the variance moves, by sign and size of the news",
     "har": "daily, weekly and monthly volatility from price ranges, with the quantiles of its own past residuals",
+    "har-x": "the same with falls, volume, the calendar, earlier quarters and the market, in one line for all symbols",
     "quantile-boosting": "gradient-boosted trees on the same features, one for each level and horizon",
     "always-up": "a rise, always: for the direction alone",
     "base-rate": "a rise as often as in the past: for the direction alone",
@@ -49,6 +50,7 @@ _SECTIONS = {
     "gjr-garch": "garch",
     "egarch": "egarch",
     "har": "har",
+    "har-x": "harx",
     "quantile-boosting": "boosting",
 }
 TARGET_NAMES = ("return", "direction", "volatility")
@@ -74,7 +76,7 @@ def make_recipe(name: str, sections: Mapping[str, Any], target: str = "return") 
 
     Args:
         name: one of `MODELS`.
-        sections: settings section → recipe: random_walk, ewma, garch, egarch, har, boosting, network.
+        sections: settings section → recipe: random_walk, ewma, garch, egarch, har, harx, boosting, network.
         target: what is forecast, a name of `dataset.targets.TARGETS`. Where it is volatility, models of returns
             become models of volatility (`realised`); the others forecast whatever their windows hold.
 
@@ -93,7 +95,7 @@ def make_recipe(name: str, sections: Mapping[str, Any], target: str = "return") 
         return guesses.AlwaysUp() if name == "always-up" else guesses.BaseRate()
     recipe = sections[_SECTIONS[name]]
     recipe = replace(recipe, asymmetric=name == "gjr-garch") if _SECTIONS[name] == "garch" else recipe
-    if target != "volatility" or name in ("har", "quantile-boosting"):
+    if target != "volatility" or name in ("har", "har-x", "quantile-boosting"):
         return recipe
     from app.forecasters import realised
 
@@ -139,11 +141,12 @@ def _loader(name: str, fitted: str) -> Callable[[Path], "Fitted"]:
         from app.forecasters import egarch, garch
 
         return egarch.FittedEgarch.load if name == "egarch" else garch.FittedGarch.load
-    from app.forecasters import baselines, har
+    from app.forecasters import baselines, har, harx
 
     kinds: dict[str, Any] = {
         "random-walk": baselines.FittedRandomWalk,
         "ewma": baselines.FittedEwma,
         "har": har.FittedHar,
+        "har-x": harx.FittedHarX,
     }
     return kinds[name].load

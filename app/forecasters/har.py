@@ -54,7 +54,7 @@ class Har:
         known = known_windows(train, validation)
         oldest = known.date[:, -1].max() - np.timedelta64(round(365.25 * self.years), "D")
         known = Windows(known.panel, known.ends[known.origin > oldest])
-        inputs, later = _averages(known), _later(known)
+        inputs, later = _averages(known), later_log_volatility(known)
         codes = np.unique(known.panel.code[known.ends])
         own = np.searchsorted(codes, known.panel.code[known.ends])
         fits = [_least_squares(inputs, later[:, column], own, len(codes)) for column in range(later.shape[1])]
@@ -147,7 +147,7 @@ def _averages(windows: Windows) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _later(windows: Windows) -> np.ndarray:
+def later_log_volatility(windows: Windows) -> np.ndarray:
     """(n, horizons) log of the root mean square of the range volatilities ahead; NaN if a session is missing.
 
     Gathered row by row, too: a running total would carry the rounding of one symbol's future into another's past.

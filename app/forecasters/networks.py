@@ -20,10 +20,12 @@ class QuantileHead(keras.layers.Layer):
 
     W starts at zero and b so that the outputs are `start`: training begins with the unconditional
     quantiles, and what the network adds to them is what it has learnt. Where h is given for each horizon
-    (a decoder's answer), all horizons share one W and keep their own b.
+    (a decoder's answer), all horizons share one W and keep their own b. Of m, only a share of h W is taken: a gain
+    below 1 makes it learn so much slower (Adam's steps are of one size), and at 0 it is b alone.
 
     Args:
         start: (horizons, levels) rising quantiles, in the unit of the targets.
+        median_gain: share of h W in the median.
 
     Call arguments:
         inputs: (batch, steps, units) or (batch, steps, horizons, units).
@@ -32,8 +34,9 @@ class QuantileHead(keras.layers.Layer):
         (batch, steps, horizons, levels).
     """
 
-    def __init__(self, start, **kwargs):
+    def __init__(self, start, median_gain: float = 1.0, **kwargs):
         super().__init__(**kwargs)
+        self.median_gain = float(median_gain)
         self.start = np.asarray(start, "float32")
         if self.start.ndim != 2 or self.start.shape[1] % 2 == 0 or (np.diff(self.start) <= 0).any():
             raise SettingsError(
@@ -53,10 +56,11 @@ class QuantileHead(keras.layers.Layer):
         )
 
     def call(self, inputs):
-        bias = self.bias if len(inputs.shape) == 3 else ops.reshape(self.bias, self.start.shape)
-        z = ops.matmul(inputs, self.kernel) + bias
-        z = ops.reshape(z, (-1, inputs.shape[1] or ops.shape(inputs)[1], *self.start.shape))
-        median = z[..., self.middle : self.middle + 1]
+        shape = (-1, inputs.shape[1] or ops.shape(inputs)[1], *self.start.shape)
+        bias = ops.reshape(self.bias, self.start.shape)
+        moved = ops.reshape(ops.matmul(inputs, self.kernel), shape)
+        z, middle = moved + bias, slice(self.middle, self.middle + 1)
+        median = self.median_gain * moved[..., middle] + bias[:, middle]
         up = ops.cumsum(ops.softplus(z[..., self.middle + 1 :]), axis=-1)
         down = ops.cumsum(ops.flip(ops.softplus(z[..., : self.middle]), axis=-1), axis=-1)
         return ops.concatenate([median - ops.flip(down, axis=-1), median, median + up], axis=-1)
@@ -65,7 +69,7 @@ class QuantileHead(keras.layers.Layer):
         return (*input_shape[:2], *self.start.shape)
 
     def get_config(self):
-        return {**super().get_config(), "start": self.start.tolist()}
+        return {**super().get_config(), "start": self.start.tolist(), "median_gain": self.median_gain}
 
 
 @keras.saving.register_keras_serializable(package="app")
@@ -150,7 +154,7 @@ def forecaster(
     before, after = around_last(network, inputs[0], len(start))
     for layer in (*before, LastSteps(1, name="last"), *after):
         state = layer(state)
-    quantiles = QuantileHead(start, name="quantiles")(state)
+    quantiles = QuantileHead(start, network.median_gain, name="quantiles")(state)
     return keras.Model(
         rows, keras.layers.Reshape(np.shape(start), name="forecast")(quantiles), name=network.cell.replace("-", "_")
     )

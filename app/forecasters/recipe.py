@@ -42,6 +42,9 @@ CARRIED = 8
 """Chunks in a row over which `stateful` hands the state on."""
 
 SCHEDULES = ("cosine", "constant")
+FRAMES = ("har-x", "ewma")
+"""What tells the volatility that a network forecasts in units of: a model fitted before it, or the past alone."""
+
 INITIALISERS = ("orthogonal", "glorot_uniform", "random_normal")
 
 RANGES = {
@@ -49,6 +52,7 @@ RANGES = {
     "updates": (1, 1_000_000), "patience": (1, 10_000), "members": (1, 100),
     "dropout": (0.0, 0.95), "recurrent_dropout": (0.0, 0.95), "learning_rate": (1e-7, 1.0),
     "weight_decay": (0.0, 1.0), "slack": (0.0, 1.0), "clipnorm": (0.0, 1e6), "clipvalue": (0.0, 1e6),
+    "median_gain": (0.0, 1.0), "years": (0, 100),
     "heads": (1, 256), "truncation": (0, 10_000), "seed": (0, 2**31 - 1),
 }  # fmt: skip
 
@@ -57,26 +61,29 @@ RANGES = {
 class Network:
     """Recipe of a network; docs/methods.md explains each choice.
 
-    cell, units, layers, dropout, recurrent_dropout: the network. shape: one of `SHAPES`. forget_bias: LSTM forget gates
-    start open (Gers et al. 2000; Jozefowicz et al. 2015). recurrent_initializer: of the weights from
-    state to state. periods: of the modules of a clockwork-rnn, in sessions. heads: of a transformer's
-    attention. truncation: gradients flow back over so many sessions; 0 for all. stateful: in training the
-    state goes on from chunk to chunk. steps: supervised rows a
-    chunk; 1 is the textbook many-to-one. epochs, updates: at most so many passes, of at most so many
-    gradient steps. batch: chunks a gradient step. schedule: learning_rate falls to zero along a
-    cosine, or stays. clipnorm bounds the norm of each weight's gradient (Pascanu et al. 2013),
-    clipvalue each of its numbers; 0 for no bound. slack: an epoch is as good as the best
-    if its validation loss is at most this share above. patience: epochs in a row that were not as good
-    before stopping. members: networks, differing in seed, whose quantiles are averaged.
+    cell, units, layers, dropout, recurrent_dropout: the network. shape: one of `SHAPES`. frame: one of `FRAMES`.
+    median_gain: how fast the median learns, as a share of the rest; at 0 the inputs do not move it. forget_bias:
+    LSTM forget gates start open (Gers et al. 2000; Jozefowicz et al. 2015). recurrent_initializer: of the weights
+    from state to state. periods: of the modules of a clockwork-rnn, in sessions. heads: of a transformer's
+    attention. truncation: gradients flow back over so many sessions; 0 for all. stateful: in training the state
+    goes on from chunk to chunk. years: newest years that are learnt from; 0 for all. steps: supervised rows a
+    chunk; 1 is the textbook many-to-one. epochs, updates: at most so many passes, of at most so many gradient
+    steps. batch: chunks a gradient step. schedule: learning_rate falls to zero along a cosine, or stays. clipnorm
+    bounds the norm of each weight's gradient (Pascanu et al. 2013), clipvalue each of its numbers; 0 for no bound.
+    slack: an epoch is as good as the best if its validation loss is at most this share above. patience: epochs in a
+    row that were not as good before stopping. members: networks, differing in seed, whose quantiles are averaged.
     """
 
     cell: str = "lstm"
     shape: str = "many-to-one"
+    frame: str = "har-x"
     units: int = 16
     layers: int = 1
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
     forget_bias: bool = True
+    median_gain: float = 0.1
+    years: int = 10
     recurrent_initializer: str = "orthogonal"
     periods: tuple[int, ...] = (1, 2, 4, 8)
     heads: int = 2
@@ -84,9 +91,9 @@ class Network:
     stateful: bool = False
     steps: int = 32
     epochs: int = 10
-    updates: int = 500
+    updates: int = 50
     batch: int = 16
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-3
     schedule: str = "cosine"
     weight_decay: float = 1e-4
     clipnorm: float = 1.0
@@ -100,7 +107,8 @@ class Network:
 
     def __post_init__(self) -> None:
         for name, allowed in (
-            ("cell", CELLS), ("shape", SHAPES), ("schedule", SCHEDULES), ("recurrent_initializer", INITIALISERS)
+            ("cell", CELLS), ("shape", SHAPES), ("frame", FRAMES), ("schedule", SCHEDULES),
+            ("recurrent_initializer", INITIALISERS),
         ):  # fmt: skip
             if getattr(self, name) not in allowed:
                 raise SettingsError(f"network.{name} must be one of {sorted(allowed)}, got {getattr(self, name)!r}.")

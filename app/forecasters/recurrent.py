@@ -13,6 +13,7 @@ from app.dataset.windows import Chunks, Windows
 from app.errors import TrainingError
 from app.forecasters import networks
 from app.forecasters.gradients import GradientWatch
+from app.forecasters.harx import FittedHarX, HarX
 from app.forecasters.recipe import CARRIED, WITHOUT_RECURRENCE, Network, cudnn_path
 from app.schema import LEVELS
 
@@ -25,23 +26,31 @@ BATCH = 2048
 @dataclass(frozen=True, eq=False)
 class FittedNetwork:
     """Trained members, and the curve of their training (columns epoch, loss, validation_loss, gradient_norm,
-    gradient_ratio, gradient_reach, kept, member; `app.forecasters.gradients` says what the three are)."""
+    gradient_ratio, gradient_reach, kept, member; `app.forecasters.gradients` says what the three are).
+    frame: tells the volatility that is the unit of their forecasts; None: that known at the origin."""
 
     recipe: Network
     models: tuple[keras.Model, ...]
     curve: pd.DataFrame = field(repr=False)
+    frame: FittedHarX | None = None
 
     def predict(self, windows: Windows) -> np.ndarray:
         """(n, horizons, levels) quantiles of the target: the mean over members."""
         parts = [np.zeros((0, len(windows.spec.horizons), len(LEVELS)))]
-        for batch in windows.batches(BATCH):
+        for batch in self.framed(windows).batches(BATCH):
             inputs = _padded(batch.gather())
             scaled = np.mean([np.asarray(model.predict_on_batch(inputs), "float64") for model in self.models], axis=0)
             parts.append(batch.restored(scaled[: len(batch)]))
         return np.concatenate(parts)
 
+    def framed(self, windows: Windows) -> Windows:
+        """The same windows in the frame that the network forecasts in."""
+        return windows if self.frame is None else self.frame.of(windows)
+
     def save(self, folder: Path) -> None:
-        """One `.keras` file a member, and the training curve."""
+        """One `.keras` file a member, the frame they forecast in, and the training curve."""
+        if self.frame is not None:
+            self.frame.save(folder)
         for number, model in enumerate(self.models, start=1):
             model.save(Path(folder) / f"member-{number}.keras")
         self.curve.to_csv(Path(folder) / "curve.csv", index=False)
@@ -53,7 +62,8 @@ class FittedNetwork:
         recipe = Network(**json.loads((Path(folder) / "network.json").read_text()))
         paths = [Path(folder) / f"member-{number}.keras" for number in range(1, recipe.members + 1)]
         models = tuple(keras.models.load_model(path, compile=False) for path in paths)
-        return cls(recipe, models, pd.read_csv(Path(folder) / "curve.csv"))
+        frame = FittedHarX.load(folder) if recipe.frame == "har-x" else None
+        return cls(recipe, models, pd.read_csv(Path(folder) / "curve.csv"), frame)
 
 
 def train_network(
@@ -62,7 +72,8 @@ def train_network(
     """Train one network for each member, each from its own seed, or on from the members of `start`.
 
     Args:
-        start: a network of the same architecture, whose weights are the first ones; it stays as it is.
+        start: a network of the same architecture, whose weights are the first ones; it stays as it is. Its frame is
+            kept: the weights mean something in no other.
 
     Raises:
         TrainingError: there is nothing to learn from, or no epoch gave a finite validation loss.
@@ -70,9 +81,21 @@ def train_network(
     _announce(recipe)
     recipes = [replace(recipe, seed=recipe.seed + 1000 * number) for number in range(recipe.members)]
     begun = start.models if start else (None,) * recipe.members
+    train = _newest(train, recipe.years)
+    frame = start.frame if start else HarX().fit(train, validation) if recipe.frame == "har-x" else None
+    if frame is not None:
+        train, validation = frame.of(train), frame.of(validation)
     members = [_train(member, train, validation, one) for member, one in zip(recipes, begun, strict=True)]
     curves = [curve.assign(member=number) for number, (_, curve) in enumerate(members, start=1)]
-    return FittedNetwork(recipe, tuple(model for model, _ in members), pd.concat(curves, ignore_index=True))
+    return FittedNetwork(recipe, tuple(model for model, _ in members), pd.concat(curves, ignore_index=True), frame)
+
+
+def _newest(train: Windows, years: int) -> Windows:
+    """The windows of the newest years; all of them where `years` is 0."""
+    if not years or not len(train):
+        return train
+    last = train.date[:, -1].max()
+    return train.originating(last - np.timedelta64(round(365.25 * years), "D"), last)
 
 
 def _train(

@@ -32,7 +32,7 @@ def inspect(
     Returns:
         `TABLES` by name; empty where the network has no such thing, and `notes` says why.
     """
-    effort, models = effort or Effort(), fitted.models
+    effort, models, windows = effort or Effort(), fitted.models, fitted.framed(windows)
     judged, few = whole_days(windows, effort.windows), spread(windows, effort.gradients)
     log.info("%s: gates on %d windows", name, min(len(windows), effort.windows, WATCHED))
     seen = gates.watched_members(models, windows, min(effort.windows, WATCHED))

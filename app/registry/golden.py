@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,9 @@ TOLERANCE = 1e-5
 """How far a quantile may be from the golden one, as a log return: a thousandth of one per cent of the price."""
 
 WINDOWS = 4
+COLUMNS = ("date", "close", "returns", "volatility", "features", "outlook", "target", "actual")
+"""What the panel of the golden windows has for each row."""
+
 ROOM = 64
 """Sessions kept before each golden window's lookback, for models that look further back than it does."""
 
@@ -39,7 +42,7 @@ class Golden:
     def save(self, folder: Path) -> None:
         """One file of arrays, without pickle."""
         panel, spec = self.windows.panel, self.windows.spec
-        arrays = {field.name: np.asarray(getattr(panel, field.name)) for field in fields(Panel) if field.name != "spec"}
+        arrays = {name: np.asarray(getattr(panel, name)) for name in ("symbols", "offsets", "code", *COLUMNS)}
         arrays |= {"spec": np.array(json.dumps(asdict(spec))), "ends": self.windows.ends, "output": self.quantiles}
         with (folder / FILE).open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
@@ -77,13 +80,11 @@ def _excerpt(panel: Panel, ends: np.ndarray) -> Windows:
     begins = np.maximum(ends + 1 - panel.spec.lookback - ROOM, panel.offsets[panel.code[ends]])
     rows = np.concatenate([np.arange(begin, end + 1) for begin, end in zip(begins, ends, strict=True)])
     lengths = ends + 1 - begins
-    made = ("spec", "symbols", "offsets", "code")
-    columns = [field.name for field in fields(Panel) if field.name not in made]
     small = Panel(
         spec=panel.spec,
         symbols=tuple(panel.symbols[code] for code in panel.code[ends]),
         offsets=np.concatenate([[0], np.cumsum(lengths)]),
         code=np.repeat(np.arange(len(ends), dtype=np.int32), lengths),
-        **{name: getattr(panel, name)[rows] for name in columns},
+        **{name: getattr(panel, name)[rows] for name in COLUMNS},
     )
     return Windows(small, np.cumsum(lengths) - 1)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from app.dataset.features import FEATURES
+from app.dataset.outlook import TOLD
 from app.dataset.windows import Windows
 from app.evaluation.metrics import score
 from app.forecasters import save_fitted
@@ -64,7 +64,7 @@ def describe(trained: Trained) -> dict[str, Any]:
         "recipe": trained.name,
         "made_at": pd.Timestamp.now(tz="UTC").isoformat(),
         **asdict(windows.spec),
-        "features": [feature.name for feature in FEATURES],
+        "features": list(TOLD),
         "symbols": list(windows.panel.symbols),
         "trained_to": str(trained_to),
         "held_out": [str(day) for day in np.unique(windows.origin[windows.origin >= trained_to])],
@@ -77,11 +77,11 @@ def describe(trained: Trained) -> dict[str, Any]:
 
 
 def fingerprint(windows: Windows, until: np.datetime64) -> str:
-    """SHA-256 of the symbols, dates, returns and features of every session up to `until`: what could be learnt from."""
+    """SHA-256 of the symbols, dates, returns, features and outlook of every session up to `until`: what is learnt from."""
     panel = windows.panel
     rows = panel.date <= until
     code = hashlib.sha256("\n".join(panel.symbols).encode())
-    for part in (panel.code, panel.date, panel.returns, panel.features):
+    for part in (panel.code, panel.date, panel.returns, panel.features, panel.outlook):
         code.update(np.ascontiguousarray(part[rows]).tobytes())
     return code.hexdigest()
 

@@ -54,6 +54,7 @@ MODEL_LOOKS = {
     "gru": ("#00805c", "h"),
     "egarch": ("#a0527d", "<"),
     "har": ("#8a6d3b", "d"),
+    "har-x": ("#5c4a1f", "H"),
     "peephole-lstm": ("#4a90c2", "p"),
     "depth-gated-lstm": ("#1f4e79", "*"),
     "clockwork-rnn": ("#8f3b3b", ">"),

@@ -9,7 +9,7 @@ from app.report.tables import Question
 
 MINUS, NOTHING, JOINED = "−", "–", "\u00a0"
 SPOKEN = {
-    "random-walk": "the random walk", "gjr-garch": "GJR-GARCH", "har": "HAR",
+    "random-walk": "the random walk", "gjr-garch": "GJR-GARCH", "har": "HAR", "har-x": "HAR-X",
     "base-rate": "the base rate", "always-up": "always “up”",
 }  # fmt: skip
 CLAIMS = {

@@ -11,8 +11,9 @@ from app.dataset import make_windows
 from app.dataset.windows import Windows, WindowSpec
 from app.errors import SettingsError, TrainingError
 from app.forecasters import networks
+from app.forecasters.harx import HarX
 from app.forecasters.recipe import Network
-from app.forecasters.recurrent import BestEpoch, FittedNetwork
+from app.forecasters.recurrent import BestEpoch, FittedNetwork, train_network
 from app.schema import LEVELS
 from tests.reference import pinball as slow_pinball
 
@@ -110,10 +111,68 @@ def test_another_seed_is_another_network(windows, fitted):
 def test_members_are_averaged(windows, tmp_path):
     train, validation, test = parts(windows)
     both = dataclasses.replace(SMALL, members=2, epochs=1).fit(train, validation)
-    alone = [FittedNetwork(both.recipe, (model,), both.curve).predict(test) for model in both.models]
+    alone = [FittedNetwork(both.recipe, (model,), both.curve, both.frame).predict(test) for model in both.models]
     np.testing.assert_allclose(both.predict(test), np.mean(alone, axis=0))
     both.save(tmp_path)
     np.testing.assert_array_equal(FittedNetwork.load(tmp_path).predict(test), both.predict(test))
+
+
+def test_it_forecasts_in_units_of_the_volatility_that_har_x_expects(fitted, windows):
+    """Taken apart: what the network says, times what HAR-X says; and without training it is HAR-X itself."""
+    train, validation, test = parts(windows)
+    line = HarX().fit(train, validation)
+    np.testing.assert_array_equal(fitted.frame.slopes, line.slopes)
+    said = np.asarray(fitted.models[0].predict_on_batch(test.gather()), float)
+    unit = line.of(test).expected * np.sqrt(SPEC.horizons)
+    np.testing.assert_allclose(fitted.predict(test), said * unit[..., None], rtol=1e-4, atol=1e-7)
+    untaught = dataclasses.replace(SMALL, epochs=1, learning_rate=1e-7).fit(train, validation)
+    np.testing.assert_allclose(untaught.predict(test), line.predict(test), atol=4e-3)
+
+
+def test_in_the_frame_of_ewma_nothing_is_beneath_the_network(windows, tmp_path):
+    train, validation, test = parts(windows)
+    bare = dataclasses.replace(SMALL, frame="ewma", epochs=1).fit(train, validation)
+    assert bare.frame is None
+    said = np.asarray(bare.models[0].predict_on_batch(test.gather()), float)
+    np.testing.assert_allclose(bare.predict(test), said * test.scale[..., None], rtol=1e-4, atol=1e-7)
+    bare.save(tmp_path)
+    assert not (tmp_path / "har-x.json").exists()
+    np.testing.assert_array_equal(FittedNetwork.load(tmp_path).predict(test), bare.predict(test))
+
+
+def test_trained_on_it_keeps_the_frame_its_weights_were_learnt_in(fitted, windows):
+    train, validation, _ = parts(windows)
+    later = train.originating(train.origin[len(train) // 3], train.origin.max() + 1)
+    on = train_network(dataclasses.replace(SMALL, epochs=1), later, validation, start=fitted)
+    assert on.frame is fitted.frame
+
+
+def test_a_median_without_gain_stays_where_it_is_and_the_width_does_not(windows):
+    train, validation, test = parts(windows)
+    recipe = dataclasses.replace(SMALL, epochs=2, learning_rate=0.03, frame="ewma")
+    held, free = (dataclasses.replace(recipe, median_gain=gain).fit(train, validation) for gain in (0.0, 1.0))
+    for fitted, moves in ((held, False), (free, True)):
+        scaled = fitted.predict(test) / test.scale[..., None]
+        assert (np.ptp(scaled[..., 9], axis=0) > 1e-3).all() == moves
+        assert (np.ptp(scaled[..., 18] - scaled[..., 0], axis=0) > 1e-3).all()
+
+
+def test_only_the_newest_years_are_learnt_from():
+    rng = np.random.default_rng(7)
+    close = 50 * np.exp(np.cumsum(0.01 * rng.normal(size=900)))
+    bars = {"open": close, "high": close * 1.01, "low": close / 1.01, "close": close, "volume": 1e6}
+    dates = pd.bdate_range("2020-01-01", periods=900)
+    table = pd.DataFrame({"symbol": "A", "date": dates, **bars, "dividend": 0.0, "split": 1.0})
+    windows = make_windows(table, WindowSpec(lookback=3, horizons=(1,)), "24/5")
+    train = windows.known_by(np.datetime64("2022-06-30"))
+    validation = windows.originating(np.datetime64("2022-07-01"), np.datetime64("2022-10-01"))
+    year = train.originating(np.datetime64("2021-06-30"), np.datetime64("2022-06-30"))
+    bare = dataclasses.replace(SMALL, frame="ewma", epochs=1)
+    newest = dataclasses.replace(bare, years=1).fit(train, validation)
+    alone, every = (dataclasses.replace(bare, years=0).fit(part, validation) for part in (year, train))
+    for own, same in zip(newest.models[0].get_weights(), alone.models[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(own, same)
+    assert not np.allclose(every.models[0].get_weights()[-1], newest.models[0].get_weights()[-1])
 
 
 def test_before_training_the_forecast_is_the_unconditional_quantiles(windows):
@@ -167,7 +226,7 @@ def test_it_learns_a_planted_rule():
     spec = WindowSpec(lookback=6, horizons=(1,))
     planted = make_windows(pd.DataFrame({"symbol": "A", "date": dates, **columns}), spec, "24/5")
     known = planted.known_by(dates[1200])
-    recipe = Network(cell="lstm", units=8, epochs=15, batch=4, learning_rate=0.03, patience=15)
+    recipe = Network(cell="lstm", units=8, epochs=15, updates=500, batch=4, learning_rate=0.03, patience=15)
     network = recipe.fit(known.known_by(dates[1000]), known.originating(dates[1001], dates[1201]))
     test = planted.originating(dates[1205], dates[1495])
     median = network.predict(test)[:, 0, 9]

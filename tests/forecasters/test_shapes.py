@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from app.dataset.outlook import OUTLOOK
 from app.dataset.windows import Panel, Windows, WindowSpec
 from app.errors import SettingsError
 from app.forecasters import networks
@@ -33,6 +34,8 @@ ALLOWED = {
 }
 NEW = [(cell, shape) for shape in SHAPES[1:] for cell in CELLS if cell in ALLOWED[shape]]
 LOOKBACK, FEATURES, HORIZONS, STEPS = 6, 3, 2, 4
+BARE = {"frame": "ewma", "median_gain": 1.0}
+"""A network by itself: no other model beneath it, and a median that learns as fast as the rest."""
 X = np.random.default_rng(1).normal(size=(5, LOOKBACK, FEATURES)).astype("float32")
 
 needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
@@ -47,7 +50,7 @@ def untrained(recipe: Network) -> keras.Model:
 @functools.cache
 def wild(cell: str, shape: str, **settings) -> keras.Model:
     """An untrained network, every weight then drawn at random, so that nothing is hidden by a zero."""
-    model = untrained(Network(cell=cell, shape=shape, **{"units": 4, "periods": (1, 2), **settings}))
+    model = untrained(Network(cell=cell, shape=shape, **{"units": 4, "periods": (1, 2), **BARE, **settings}))
     rng = np.random.default_rng(2)
     for weight in model.trainable_variables:
         weight.assign(rng.normal(scale=0.6, size=weight.shape))
@@ -71,6 +74,7 @@ def planted(lag: int, seed: int = 0) -> Windows:
         returns=np.zeros(rows),
         volatility=np.ones(rows),
         features=features,
+        outlook=np.zeros((rows, len(OUTLOOK)), "float32"),
         target=dates[:, None] + np.array([1, 4]),
         actual=(told + 0.3 * rng.normal(size=told.shape)) * [1.0, 2.0],
     )
@@ -81,7 +85,7 @@ def loss_on_planted(lag: int, shape: str) -> float:
     """Pinball loss after training, over that of quantiles which know only the distribution."""
     windows = planted(lag)
     origins = windows.origin
-    recipe = Network(shape=shape, epochs=8, batch=4, steps=16, learning_rate=0.04, patience=8)
+    recipe = Network(shape=shape, epochs=8, updates=500, batch=4, steps=16, learning_rate=0.04, patience=8, **BARE)
     known = windows.known_by(origins[1400])
     fitted = recipe.fit(known.known_by(origins[1100]), known.originating(origins[1101], origins[1401]))
     test = windows.originating(origins[1410], origins[-1])
@@ -125,7 +129,8 @@ def test_quantiles_never_cross_and_the_file_is_safe_and_the_same(cell, shape, tm
     assert answer.shape == (len(X), HORIZONS, len(LEVELS))
     assert (np.diff(answer, axis=-1) > 0).all()
     assert np.ptp(answer[:, :, 9], axis=0).min() > 0
-    FittedNetwork(Network(cell=cell, shape=shape, units=4, periods=(1, 2)), (model,), _curve()).save(tmp_path)
+    recipe = Network(cell=cell, shape=shape, units=4, periods=(1, 2), **BARE)
+    FittedNetwork(recipe, (model,), _curve()).save(tmp_path)
     check_archive(tmp_path / "member-1.keras")
     loaded = FittedNetwork.load(tmp_path)
     assert loaded.recipe.shape == shape
@@ -279,7 +284,7 @@ def test_stateful_training_reads_longer_chunks_and_cuts_the_gradient_at_each_sea
         return original(model, panel, length, steps)
 
     monkeypatch.setattr(networks, "trainer", spy)
-    recipe = Network(units=4, steps=4, epochs=1, stateful=True)
+    recipe = Network(units=4, steps=4, epochs=1, learning_rate=3e-3, stateful=True, **BARE)
     known = windows.known_by(windows.origin[400])
     fitted = recipe.fit(
         known.known_by(windows.origin[300]), known.originating(windows.origin[301], windows.origin[401])

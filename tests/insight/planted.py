@@ -50,7 +50,8 @@ def network(cell: str, wild: float = 0.5, **settings) -> keras.Model:
 
 def fitted(*models: keras.Model, cell: str = "lstm") -> FittedNetwork:
     """The models as members of one network."""
-    return FittedNetwork(Network(cell=cell, units=UNITS, periods=(1, 2), members=len(models)), models, pd.DataFrame())
+    recipe = Network(cell=cell, frame="ewma", units=UNITS, periods=(1, 2), members=len(models))
+    return FittedNetwork(recipe, models, pd.DataFrame())
 
 
 def set_weights(model: keras.Model, layer: str, **weights: np.ndarray) -> None:

@@ -26,7 +26,7 @@ class PeepholeLSTMCell(keras.layers.Layer):
 
     Call arguments:
         inputs: (batch, features), one time step.
-        states: [h, c], each (batch, units).
+        states: [h, c], each (batch, units), and from `DropoutRNN` its masks.
 
     Returns:
         (h', [h', c']), each (batch, units).
@@ -53,8 +53,8 @@ class PeepholeLSTMCell(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(gates,), initializer=_gate_bias(self.units, self.forget_bias))
 
     def call(self, inputs, states):
-        h, c = states
-        z = ops.matmul(inputs, self.kernel) + ops.matmul(h, self.recurrent_kernel) + self.bias
+        h, c, *masks = states
+        z = ops.matmul(inputs, self.kernel) + _heard(h, self.recurrent_kernel, masks) + self.bias
         z_i, z_f, z_c, z_o = ops.split(z, 4, axis=-1)
         p_i, p_f, p_o = self.peephole[0], self.peephole[1], self.peephole[2]
         i = ops.sigmoid(z_i + p_i * c)
@@ -62,7 +62,7 @@ class PeepholeLSTMCell(keras.layers.Layer):
         c = f * c + i * ops.tanh(z_c)
         o = ops.sigmoid(z_o + p_o * c)
         h = o * ops.tanh(c)
-        return h, [h, c]
+        return h, [h, c, *masks]
 
     def get_config(self):
         own = {
@@ -98,7 +98,7 @@ class DepthGatedLSTMCell(keras.layers.Layer):
 
     Call arguments:
         inputs: (batch, features), one time step; with `below`, the last `units` columns are m.
-        states: [h, c], each (batch, units).
+        states: [h, c], each (batch, units), and from `DropoutRNN` its masks.
 
     Returns:
         ([h' c'] of (batch, 2 units), [h', c']).
@@ -138,9 +138,9 @@ class DepthGatedLSTMCell(keras.layers.Layer):
             self.depth_bias = self.add_weight(name="depth_bias", shape=(self.units,), initializer="zeros")
 
     def call(self, inputs, states):
-        h, c = states
+        h, c, *masks = states
         x = inputs[:, : -self.units] if self.below else inputs
-        z = ops.matmul(x, self.kernel) + ops.matmul(h, self.recurrent_kernel) + self.bias
+        z = ops.matmul(x, self.kernel) + _heard(h, self.recurrent_kernel, masks) + self.bias
         z_i, z_f, z_c, z_o = ops.split(z, 4, axis=-1)
         new = ops.sigmoid(z_f) * c + ops.sigmoid(z_i) * ops.tanh(z_c)
         if self.below:
@@ -148,7 +148,7 @@ class DepthGatedLSTMCell(keras.layers.Layer):
             w_c, w_m = self.depth_peephole[0], self.depth_peephole[1]
             new = new + ops.sigmoid(ops.matmul(x, self.depth_kernel) + w_c * c + w_m * m + self.depth_bias) * m
         h = ops.sigmoid(z_o) * ops.tanh(new)
-        return ops.concatenate([h, new], axis=-1), [h, new]
+        return ops.concatenate([h, new], axis=-1), [h, new, *masks]
 
     def get_config(self):
         own = {
@@ -186,7 +186,7 @@ class ClockworkRNNCell(keras.layers.Layer):
 
     Call arguments:
         inputs: (batch, features), one time step.
-        states: [h, t], (batch, units) and (batch, 1).
+        states: [h, t], (batch, units) and (batch, 1), and from `DropoutRNN` its masks.
 
     Returns:
         (h', [h', t + 1]).
@@ -215,13 +215,13 @@ class ClockworkRNNCell(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="zeros")
 
     def call(self, inputs, states):
-        h, t = states
+        h, t, *masks = states
         period = np.repeat(self.periods, self.units // len(self.periods)).astype("float32")
         connected = ops.cast(period[:, None] >= period[None, :], h.dtype)
-        z = ops.matmul(inputs, self.kernel) + ops.matmul(h, self.recurrent_kernel * connected) + self.bias
+        z = ops.matmul(inputs, self.kernel) + _heard(h, self.recurrent_kernel * connected, masks) + self.bias
         strikes = ops.equal(ops.mod(t - self.start, ops.cast(period, t.dtype)), 0)
         h = ops.where(strikes, ops.tanh(z), h)
-        return h, [h, t + 1]
+        return h, [h, t + 1, *masks]
 
     def get_config(self):
         own = {
@@ -237,6 +237,14 @@ def _positive(name: str, value: int) -> int:
     if value < 1:
         raise SettingsError(f"{name} must be at least 1, got {value!r}.")
     return int(value)
+
+
+def _heard(h, kernel, masks):
+    """h U; with a mask for each of the matrices side by side in U, that of h times its mask."""
+    if not masks:
+        return ops.matmul(h, kernel)
+    parts = zip(masks, ops.split(kernel, len(masks), axis=-1), strict=True)
+    return ops.concatenate([ops.matmul(h * mask, part) for mask, part in parts], axis=-1)
 
 
 def _gate_bias(units: int, forget_bias: bool):

@@ -1,4 +1,4 @@
-"""Layers from a sequence to a sequence that Keras lacks: framing, truncation, attention, a transformer's parts.
+"""Layers from a sequence to a sequence that Keras lacks: framing, truncation, dropout, attention, transformers.
 
 Each gives, for a sequence of `length` rows, outputs of which the last `length - lookback + 1` are those
 at the rows a forecast can be made from, and none of them depends on a later row.
@@ -7,6 +7,8 @@ at the rows a forecast can be made from, and none of them depends on a later row
 import keras
 import numpy as np
 from keras import ops
+
+from app.errors import SettingsError
 
 NEVER = -1e9
 """Added to a score that must not be attended to: its weight is 0 in float32."""
@@ -98,6 +100,49 @@ class Truncated(keras.layers.Wrapper):
 
     def get_config(self):
         return {**super().get_config(), "rows": self.rows}
+
+
+@keras.saving.register_keras_serializable(package="app")
+class DropoutRNN(keras.layers.RNN):
+    """A `keras.layers.RNN` over a cell of `app.forecasters.cells`, with recurrent dropout.
+
+    In training each sequence has a mask m_g of its own for each matrix U_g from the state to a gate or a candidate,
+    the same at every row and new in the next batch:
+
+        h U_g becomes (m_g * h) U_g,    each number of m_g 0 with probability p, else 1 / (1 - p)
+
+    and nothing else changes: neither c nor the h that is handed on. Masks are further states, which cells hand
+    on as they are, so that the loop depends on nothing but what it is given. A forecast has none.
+
+    Args:
+        cell: one step.
+        recurrent_dropout: p, from 0 to below 1.
+        seed: of the masks.
+
+    Source: Gal & Ghahramani (2016), "A theoretically grounded application of dropout in recurrent neural
+    networks", NIPS, arXiv 1512.05287, with untied weights: what keras.layers.LSTM draws from the same seed.
+    """
+
+    def __init__(self, cell, recurrent_dropout: float = 0.0, seed: int = 0, **kwargs):
+        if not 0 <= recurrent_dropout < 1:
+            raise SettingsError(f"recurrent_dropout must be from 0 to below 1, got {recurrent_dropout!r}.")
+        super().__init__(cell, **kwargs)
+        self.recurrent_dropout, self.seed = recurrent_dropout, seed
+        self.draws = keras.random.SeedGenerator(seed)
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        if not training or not self.recurrent_dropout:
+            return super().inner_loop(sequences, initial_state, mask, training=training)
+        h, (units, columns) = initial_state[0], self.cell.recurrent_kernel.shape
+        masks = [
+            keras.random.dropout(ops.ones_like(h), self.recurrent_dropout, seed=self.draws)
+            for _ in range(columns // units)
+        ]
+        last, outputs, states = super().inner_loop(sequences, [*initial_state, *masks], mask, training=training)
+        return last, outputs, states[: len(initial_state)]
+
+    def get_config(self):
+        return {**super().get_config(), "recurrent_dropout": self.recurrent_dropout, "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable(package="app")

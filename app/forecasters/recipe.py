@@ -18,8 +18,7 @@ WITHOUT_RECURRENCE = ("transformer", "mlp")
 """What is set about recurrence means nothing to them."""
 
 ON_CUDNN = ("lstm", "gru", "bidirectional-lstm", "attention-lstm")
-OF_KERAS = ("simple-rnn", *ON_CUDNN)
-"""Made of Keras's own recurrent layers."""
+"""Keras hands all rows of a sequence to one kernel of a GPU."""
 
 SHAPES = ("many-to-one", "many-to-many", "one-to-many", "one-to-one")
 """How many rows are read, and whether a second network unrolls over the horizons: docs/methods.md."""
@@ -161,11 +160,6 @@ def _complaints(network: Network) -> Iterator[str]:
         yield (
             f"network.clipnorm {network.clipnorm} and network.clipvalue {network.clipvalue} exclude each other. "
             "Set one of them to 0."
-        )
-    if network.recurrent_dropout and cell not in (*OF_KERAS, *WITHOUT_RECURRENCE):
-        yield (
-            f"network.recurrent_dropout must be 0 with network.cell {cell!r}, got {network.recurrent_dropout}. "
-            f"Use network.dropout, or one of {sorted(OF_KERAS)}."
         )
     yield from _carried_in_vain(network)
     reason = _without_meaning(cell, network.shape)

@@ -18,6 +18,7 @@ from app.dataset.windows import Windows, WindowSpec
 from app.errors import SettingsError, TrainingError
 from app.forecasters import NETWORKS, make_recipe, networks, recurrent
 from app.forecasters.recipe import CELLS, Network, cudnn_path
+from app.registry.archive import check_archive
 
 SPEC = WindowSpec(lookback=6, horizons=(1, 3))
 SMALL = Network(units=8, epochs=1, steps=5, batch=8)
@@ -177,7 +178,6 @@ def test_the_learning_rate_falls_along_a_cosine_or_stays():
         ({"cell": "clockwork-rnn", "periods": ()}, r"network.periods must be .* got \[\]"),
         ({"cell": "transformer", "heads": 3}, "network.units must be a multiple of network.heads 3, got 16"),
         ({"clipvalue": 1.0}, "network.clipnorm 1.0 and network.clipvalue 1.0 exclude each other. Set one of them to 0"),
-        ({"cell": "peephole-lstm", "recurrent_dropout": 0.1}, "network.recurrent_dropout must be 0 with network.cell"),
         ({"cell": "bidirectional-lstm", "truncation": 5}, "network.truncation must be 0 with network.cell"),
         ({"schedule": "linear"}, r"network.schedule must be one of \['constant', 'cosine'\], got 'linear'"),
         ({"recurrent_initializer": "zeros"}, "network.recurrent_initializer must be one of"),
@@ -187,6 +187,31 @@ def test_nonsense_is_refused_in_one_line(settings, message):
     with pytest.raises(SettingsError, match=message) as caught:
         Network(**settings)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("cell", ["simple-rnn", "lstm", "gru", "peephole-lstm", "depth-gated-lstm", "clockwork-rnn"])
+def test_layers_forget_different_parts_of_their_states(cell):
+    model = _untrained(cell, layers=2, recurrent_dropout=0.5)
+    recurrent = [layer for layer in model.layers if isinstance(layer, keras.layers.RNN)]
+    assert [layer.get_config()["recurrent_dropout"] for layer in recurrent] == [0.5, 0.5]
+    draws = [layer.draws if hasattr(layer, "draws") else layer.cell.seed_generator for layer in recurrent]
+    assert len({drawn.get_config()["seed"] for drawn in draws}) == 2
+
+
+@pytest.mark.parametrize("cell", ["peephole-lstm", "depth-gated-lstm", "clockwork-rnn"])
+@pytest.mark.parametrize("settings", [{}, {"truncation": 4}, {"shape": "many-to-many"}], ids=str)
+def test_a_network_with_recurrent_dropout_forecasts_without_and_is_saved(cell, settings, tmp_path):
+    plain, model = _untrained(cell, **settings), _untrained(cell, recurrent_dropout=0.5, **settings)
+    rng = np.random.default_rng(4)
+    model.set_weights([rng.normal(scale=0.4, size=weight.shape) for weight in model.get_weights()])
+    plain.set_weights(model.get_weights())
+    inputs = dataset().gather()[:4]
+    np.testing.assert_array_equal(model(inputs), plain(inputs))
+    taught = [np.asarray(model(inputs, training=True)) for _ in range(2)]
+    assert not np.allclose(*taught, atol=1e-3)
+    model.save(tmp_path / "dropped.keras")
+    check_archive(tmp_path / "dropped.keras")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "dropped.keras")(inputs), plain(inputs))
 
 
 def test_what_does_not_concern_a_network_does_not_stop_it():
@@ -247,7 +272,7 @@ for path in sorted(folder.glob("*.keras")):
     answers[path.stem] = np.asarray(model(given["inputs"]))
     (folder / "back").mkdir(exist_ok=True)
     model.save(folder / "back" / path.name)
-    if path.stem in ("clockwork-rnn", "depth-gated-lstm"):
+    if path.stem in ("clockwork-rnn", "depth-gated-lstm", "dropped"):
         trainer = networks.trainer(model, given["panel"], 9, 4)
         trainer.compile(keras.optimizers.SGD(0.1), networks.PinballLoss())
         trainer.train_on_batch(given["ends"], given["targets"])
@@ -264,6 +289,7 @@ def on_jax(tmp_path_factory):
     windows = dataset()
     for cell in CELLS:
         trained(cell).models[0].save(folder / f"{cell}.keras")
+    _dropped().save(folder / "dropped.keras")
     given = {
         "inputs": windows.gather()[:6],
         "panel": np.array(windows.panel.features),
@@ -299,6 +325,21 @@ def test_a_gradient_step_is_the_same_on_jax(cell, on_jax):
     for number, weight in enumerate(after):
         np.testing.assert_allclose(answers[f"{cell} {number}"], weight, rtol=1e-3, atol=1e-5)
     assert not np.allclose(before[-2], after[-2])
+
+
+@needs_jax
+def test_recurrent_dropout_forecasts_the_same_on_jax_and_trains_there(on_jax):
+    _, given, answers = on_jax
+    np.testing.assert_allclose(answers["dropped"], _dropped()(given["inputs"]), rtol=1e-4, atol=1e-5)
+    before = _dropped().get_weights()
+    after = [answers[f"dropped {number}"] for number in range(len(before))]
+    assert all(np.isfinite(weight).all() for weight in after)
+    assert not np.array_equal(before[-1], after[-1])
+
+
+def _dropped() -> keras.Model:
+    """A network with recurrent dropout."""
+    return _untrained("peephole-lstm", recurrent_dropout=0.5)
 
 
 def _untrained(cell: str, **settings) -> keras.Model:

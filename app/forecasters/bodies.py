@@ -89,7 +89,7 @@ def _recurrent(network, lookback: int, number: int) -> keras.layers.Layer:
         layer = KERAS_LAYERS[network.cell]
         return layer(
             network.units,
-            recurrent_initializer=network.recurrent_initializer,
+            **_drawn(network),
             recurrent_dropout=network.recurrent_dropout,
             seed=network.seed + number,
             **options,
@@ -99,7 +99,7 @@ def _recurrent(network, lookback: int, number: int) -> keras.layers.Layer:
 
 def _own_cell(network, lookback: int, number: int) -> keras.layers.Layer | None:
     """The cell of ours that a network is made of, if it is."""
-    start = {"units": network.units, "recurrent_initializer": network.recurrent_initializer, "name": "cell"}
+    start = {"units": network.units, **_drawn(network), "name": "cell"}
     if network.cell == "clockwork-rnn":
         return ClockworkRNNCell(**start, periods=network.periods, start=lookback - 1)
     if network.cell == "peephole-lstm":
@@ -112,12 +112,20 @@ def _own_cell(network, lookback: int, number: int) -> keras.layers.Layer | None:
 def _lstm(network, number: int, **options) -> keras.layers.LSTM:
     return keras.layers.LSTM(
         network.units,
-        recurrent_initializer=network.recurrent_initializer,
+        **_drawn(network),
         recurrent_dropout=network.recurrent_dropout,
         unit_forget_bias=network.forget_bias,
         seed=network.seed + number,
         **options,
     )
+
+
+def _drawn(network) -> dict[str, str]:
+    """How the weights of a recurrent layer are drawn."""
+    return {
+        "kernel_initializer": network.kernel_initializer,
+        "recurrent_initializer": network.recurrent_initializer,
+    }
 
 
 def _bidirectional(network) -> keras.Sequential:
@@ -133,18 +141,21 @@ def _bidirectional(network) -> keras.Sequential:
 
 
 def _feed_forward(network) -> keras.Sequential:
-    layers = [keras.layers.Flatten()]
+    layers, drawn = [keras.layers.Flatten()], {"kernel_initializer": network.kernel_initializer}
     for number in range(network.layers):
-        layers.append(keras.layers.Dense(network.units, activation="relu", name=f"dense_{number + 1}"))
+        layers.append(keras.layers.Dense(network.units, activation="relu", **drawn, name=f"dense_{number + 1}"))
         if network.dropout:
             layers.append(keras.layers.Dropout(network.dropout, seed=network.seed + number))
     return keras.Sequential(layers, name="feed_forward")
 
 
 def _transformer(network, lookback: int) -> list[keras.layers.Layer]:
+    drawn = {"kernel_initializer": network.kernel_initializer}
     blocks = [
-        CausalBlock(network.heads, lookback, network.dropout, network.seed + 2 * number, name=f"block_{number + 1}")
+        CausalBlock(
+            network.heads, lookback, network.dropout, network.seed + 2 * number, **drawn, name=f"block_{number + 1}"
+        )
         for number in range(network.layers)
     ]
-    embed = keras.layers.Dense(network.units, name="embed")
+    embed = keras.layers.Dense(network.units, **drawn, name="embed")
     return [embed, Positions(name="positions"), *blocks, keras.layers.LayerNormalization(name="norm")]

@@ -22,7 +22,7 @@ class PeepholeLSTMCell(keras.layers.Layer):
     Args:
         units: size of h and of c.
         forget_bias: the forget gate starts open (bf = 1), as in keras.layers.LSTMCell; else bf = 0.
-        recurrent_initializer: of U.
+        kernel_initializer, recurrent_initializer: of W, of U.
 
     Call arguments:
         inputs: (batch, features), one time step.
@@ -35,17 +35,26 @@ class PeepholeLSTMCell(keras.layers.Layer):
     networks", JMLR 3, 115-143.
     """
 
-    def __init__(self, units: int, forget_bias: bool = True, recurrent_initializer: str = "orthogonal", **kwargs):
+    def __init__(
+        self,
+        units: int,
+        forget_bias: bool = True,
+        kernel_initializer: str = "glorot_uniform",
+        recurrent_initializer: str = "orthogonal",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.units = _positive("units", units)
         self.forget_bias = forget_bias
-        self.recurrent_initializer = recurrent_initializer
+        self.kernel_initializer, self.recurrent_initializer = kernel_initializer, recurrent_initializer
         self.state_size = [units, units]
         self.output_size = units
 
     def build(self, input_shape):
         gates = 4 * self.units
-        self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], gates), initializer="glorot_uniform")
+        self.kernel = self.add_weight(
+            name="kernel", shape=(input_shape[-1], gates), initializer=self.kernel_initializer
+        )
         self.recurrent_kernel = self.add_weight(
             name="recurrent_kernel", shape=(self.units, gates), initializer=self.recurrent_initializer
         )
@@ -68,6 +77,7 @@ class PeepholeLSTMCell(keras.layers.Layer):
         own = {
             "units": self.units,
             "forget_bias": self.forget_bias,
+            "kernel_initializer": self.kernel_initializer,
             "recurrent_initializer": self.recurrent_initializer,
         }
         return {**super().get_config(), **own}
@@ -94,7 +104,7 @@ class DepthGatedLSTMCell(keras.layers.Layer):
         units: size of h and of c, the same in all layers.
         below: False for the first layer, which has no memory below it and is an LSTM.
         forget_bias: the forget gate starts open (bf = 1); else bf = 0.
-        recurrent_initializer: of U.
+        kernel_initializer, recurrent_initializer: of W, also that of the depth gate; of U.
 
     Call arguments:
         inputs: (batch, features), one time step; with `below`, the last `units` columns are m.
@@ -112,6 +122,7 @@ class DepthGatedLSTMCell(keras.layers.Layer):
         units: int,
         below: bool = True,
         forget_bias: bool = True,
+        kernel_initializer: str = "glorot_uniform",
         recurrent_initializer: str = "orthogonal",
         **kwargs,
     ):
@@ -119,20 +130,20 @@ class DepthGatedLSTMCell(keras.layers.Layer):
         self.units = _positive("units", units)
         self.below = below
         self.forget_bias = forget_bias
-        self.recurrent_initializer = recurrent_initializer
+        self.kernel_initializer, self.recurrent_initializer = kernel_initializer, recurrent_initializer
         self.state_size = [units, units]
         self.output_size = 2 * units
 
     def build(self, input_shape):
         gates, features = 4 * self.units, input_shape[-1] - (self.units if self.below else 0)
-        self.kernel = self.add_weight(name="kernel", shape=(features, gates), initializer="glorot_uniform")
+        self.kernel = self.add_weight(name="kernel", shape=(features, gates), initializer=self.kernel_initializer)
         self.recurrent_kernel = self.add_weight(
             name="recurrent_kernel", shape=(self.units, gates), initializer=self.recurrent_initializer
         )
         self.bias = self.add_weight(name="bias", shape=(gates,), initializer=_gate_bias(self.units, self.forget_bias))
         if self.below:
             self.depth_kernel = self.add_weight(
-                name="depth_kernel", shape=(features, self.units), initializer="glorot_uniform"
+                name="depth_kernel", shape=(features, self.units), initializer=self.kernel_initializer
             )
             self.depth_peephole = self.add_weight(name="depth_peephole", shape=(2, self.units), initializer="zeros")
             self.depth_bias = self.add_weight(name="depth_bias", shape=(self.units,), initializer="zeros")
@@ -155,6 +166,7 @@ class DepthGatedLSTMCell(keras.layers.Layer):
             "units": self.units,
             "below": self.below,
             "forget_bias": self.forget_bias,
+            "kernel_initializer": self.kernel_initializer,
             "recurrent_initializer": self.recurrent_initializer,
         }
         return {**super().get_config(), **own}
@@ -182,7 +194,7 @@ class ClockworkRNNCell(keras.layers.Layer):
         units: size of h, divided equally among the modules.
         periods: of each module, in rows, not falling.
         start: row at which every module is updated.
-        recurrent_initializer: of U, before the connections that do not exist are cut.
+        kernel_initializer, recurrent_initializer: of W; of U, before the connections that do not exist are cut.
 
     Call arguments:
         inputs: (batch, features), one time step.
@@ -194,7 +206,15 @@ class ClockworkRNNCell(keras.layers.Layer):
     Source: Koutník, Greff, Gomez & Schmidhuber (2014), "A clockwork RNN", ICML, arXiv 1402.3511.
     """
 
-    def __init__(self, units: int, periods, start: int = 0, recurrent_initializer: str = "orthogonal", **kwargs):
+    def __init__(
+        self,
+        units: int,
+        periods,
+        start: int = 0,
+        kernel_initializer: str = "glorot_uniform",
+        recurrent_initializer: str = "orthogonal",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.units = _positive("units", units)
         self.periods = [_positive("period", period) for period in periods]
@@ -203,12 +223,14 @@ class ClockworkRNNCell(keras.layers.Layer):
                 f"periods must not fall and must divide {units} units into equal modules, got {self.periods}."
             )
         self.start = start
-        self.recurrent_initializer = recurrent_initializer
+        self.kernel_initializer, self.recurrent_initializer = kernel_initializer, recurrent_initializer
         self.state_size = [units, 1]
         self.output_size = units
 
     def build(self, input_shape):
-        self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], self.units), initializer="glorot_uniform")
+        self.kernel = self.add_weight(
+            name="kernel", shape=(input_shape[-1], self.units), initializer=self.kernel_initializer
+        )
         self.recurrent_kernel = self.add_weight(
             name="recurrent_kernel", shape=(self.units, self.units), initializer=self.recurrent_initializer
         )
@@ -228,6 +250,7 @@ class ClockworkRNNCell(keras.layers.Layer):
             "units": self.units,
             "periods": self.periods,
             "start": self.start,
+            "kernel_initializer": self.kernel_initializer,
             "recurrent_initializer": self.recurrent_initializer,
         }
         return {**super().get_config(), **own}

@@ -220,23 +220,33 @@ class CausalBlock(keras.layers.Layer):
         lookback: rows a row may see.
         dropout: share of attention weights, and of outputs of both halves, dropped in training.
         seed: of the dropout.
+        kernel_initializer: of all W.
 
     Source: Vaswani et al. (2017), arXiv 1706.03762; norm before each half: Xiong et al. (2020),
     "On layer normalization in the transformer architecture", arXiv 2002.04745.
     """
 
-    def __init__(self, heads: int, lookback: int, dropout: float = 0.0, seed: int = 0, **kwargs):
+    def __init__(
+        self,
+        heads: int,
+        lookback: int,
+        dropout: float = 0.0,
+        seed: int = 0,
+        kernel_initializer: str = "glorot_uniform",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.heads, self.lookback, self.dropout, self.seed = heads, lookback, dropout, seed
+        self.kernel_initializer = kernel_initializer
 
     def build(self, input_shape):
-        units = input_shape[-1]
+        units, drawn = input_shape[-1], {"kernel_initializer": self.kernel_initializer}
         self.norms = [keras.layers.LayerNormalization(name=f"norm_{half}") for half in (1, 2)]
         self.attention = keras.layers.MultiHeadAttention(
-            self.heads, units // self.heads, dropout=self.dropout, seed=self.seed, name="attention"
+            self.heads, units // self.heads, dropout=self.dropout, seed=self.seed, **drawn, name="attention"
         )
-        self.widen = keras.layers.Dense(4 * units, activation="relu", name="widen")
-        self.narrow = keras.layers.Dense(units, name="narrow")
+        self.widen = keras.layers.Dense(4 * units, activation="relu", **drawn, name="widen")
+        self.narrow = keras.layers.Dense(units, **drawn, name="narrow")
         self.drops = [keras.layers.Dropout(self.dropout, seed=self.seed + half) for half in (1, 2)]
         self.attention.build(input_shape, input_shape)
         self.widen.build(input_shape)
@@ -257,8 +267,8 @@ class CausalBlock(keras.layers.Layer):
         return input_shape
 
     def get_config(self):
-        own = {"heads": self.heads, "lookback": self.lookback, "dropout": self.dropout, "seed": self.seed}
-        return {**super().get_config(), **own}
+        names = ("heads", "lookback", "dropout", "seed", "kernel_initializer")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 def _band(length: int, lookback: int) -> np.ndarray:

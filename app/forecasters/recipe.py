@@ -57,8 +57,9 @@ class Network:
     """Recipe of a network; docs/methods.md explains each choice.
 
     cell, units, layers, dropout, recurrent_dropout: the network. shape: one of `SHAPES`. forget_bias: LSTM forget gates
-    start open (Gers et al. 2000; Jozefowicz et al. 2015). recurrent_initializer: of the weights from
-    state to state. periods: of the modules of a clockwork-rnn, in sessions. heads: of a transformer's
+    start open (Gers et al. 2000; Jozefowicz et al. 2015). kernel_initializer: of the weights from inputs, those of
+    a decoder, a transformer and an mlp included. recurrent_initializer: of the weights from state to state.
+    periods: of the modules of a clockwork-rnn, in sessions. heads: of a transformer's
     attention. truncation: gradients flow back over so many sessions; 0 for all. stateful: in training the
     state goes on from chunk to chunk. steps: supervised rows a
     chunk; 1 is the textbook many-to-one. epochs, updates: at most so many passes, of at most so many
@@ -76,6 +77,7 @@ class Network:
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
     forget_bias: bool = True
+    kernel_initializer: str = "glorot_uniform"
     recurrent_initializer: str = "orthogonal"
     periods: tuple[int, ...] = (1, 2, 4, 8)
     heads: int = 2
@@ -99,7 +101,8 @@ class Network:
 
     def __post_init__(self) -> None:
         for name, allowed in (
-            ("cell", CELLS), ("shape", SHAPES), ("schedule", SCHEDULES), ("recurrent_initializer", INITIALISERS)
+            ("cell", CELLS), ("shape", SHAPES), ("schedule", SCHEDULES),
+            ("kernel_initializer", INITIALISERS), ("recurrent_initializer", INITIALISERS),
         ):  # fmt: skip
             if getattr(self, name) not in allowed:
                 raise SettingsError(f"network.{name} must be one of {sorted(allowed)}, got {getattr(self, name)!r}.")

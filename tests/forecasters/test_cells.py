@@ -202,6 +202,20 @@ def test_a_layer_made_from_its_configuration_is_the_same(name):
     np.testing.assert_array_equal(twin(X), layer(X))
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **options: PeepholeLSTMCell(UNITS, **options),
+        lambda **options: DepthGatedLSTMCell(UNITS, **options),
+        lambda **options: ClockworkRNNCell(UNITS, PERIODS, **options),
+        lambda **options: CausalBlock(1, LOOKBACK, **options),
+    ],
+)
+def test_how_weights_are_drawn_is_part_of_the_configuration(make):
+    made = make(kernel_initializer="random_normal")
+    assert type(made).from_config(made.get_config()).kernel_initializer == "random_normal"
+
+
 @pytest.mark.parametrize("name", DROPPED)
 def test_a_dropout_made_from_its_configuration_draws_the_same(name):
     layer = wild(DROPPED[name](recurrent_dropout=0.4, seed=7))

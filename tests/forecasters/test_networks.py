@@ -153,6 +153,34 @@ def test_the_clocks_of_every_module_strike_at_the_origin():
     assert model.get_layer("recurrent_1").cell.start == SPEC.lookback - 1
 
 
+@pytest.mark.parametrize(("cell", "shape"), [*((cell, "many-to-one") for cell in CELLS), ("gru", "many-to-many"),
+                                             ("peephole-lstm", "one-to-one")])  # fmt: skip
+def test_weights_from_inputs_are_drawn_as_set(cell, shape, tmp_path):
+    """Columns or rows of an orthogonal matrix have products 0 and 1, whoever draws it; others have not."""
+    for initialiser, orthogonal in (("orthogonal", True), ("glorot_uniform", False)):
+        model = _untrained(cell, shape=shape, units=8, kernel_initializer=initialiser)
+        model.save(tmp_path / "drawn.keras")
+        check_archive(tmp_path / "drawn.keras")
+        found = [_is_orthogonal(np.asarray(weight)) for weight in _from_inputs(model)]
+        assert set(found) == {orthogonal}
+
+
+def _from_inputs(model: keras.Model) -> list:
+    """Weights from what is read, up to the head."""
+    named = [weight for weight in model.weights if weight.path.rpartition("/")[2] in ("kernel", "depth_kernel")]
+    return [
+        weight
+        for weight in named
+        if not any(part in weight.path for part in ("quantiles", "bridge", "attention/kernel"))
+    ]
+
+
+def _is_orthogonal(weight: np.ndarray) -> bool:
+    flat = weight.reshape(-1, weight.shape[-1])
+    flat = flat.T if flat.shape[0] < flat.shape[1] else flat
+    return bool(np.allclose(flat.T @ flat, np.eye(flat.shape[1]), atol=1e-4))
+
+
 @pytest.mark.parametrize(("settings", "clip"), [({}, (1.0, None)), ({"clipnorm": 0, "clipvalue": 0.5}, (None, 0.5)),
                                                 ({"clipnorm": 0}, (None, None))])  # fmt: skip
 def test_gradients_are_clipped_as_set(settings, clip):
@@ -181,6 +209,7 @@ def test_the_learning_rate_falls_along_a_cosine_or_stays():
         ({"cell": "bidirectional-lstm", "truncation": 5}, "network.truncation must be 0 with network.cell"),
         ({"schedule": "linear"}, r"network.schedule must be one of \['constant', 'cosine'\], got 'linear'"),
         ({"recurrent_initializer": "zeros"}, "network.recurrent_initializer must be one of"),
+        ({"kernel_initializer": "he"}, r"network.kernel_initializer must be one of \['glorot_uniform', .*got 'he'\.$"),
     ],
 )
 def test_nonsense_is_refused_in_one_line(settings, message):

@@ -9,7 +9,8 @@ import numpy as np
 from keras import ops
 
 from app.dataset.windows import Chunks
-from app.forecasters.recipe import SINGLE_ROW, WITHOUT_RECURRENCE, Network
+from app.forecasters.recipe import Network
+from app.forecasters.shapes import SINGLE_ROW, WITHOUT_RECURRENCE
 from app.schema import LEVELS
 
 log = logging.getLogger(__name__)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from app.allowed import check_ranges
 from app.dataset.windows import Windows
 from app.errors import SettingsError
+from app.forecasters.shapes import SHAPES, SINGLE_ROW, WITHOUT_RECURRENCE, shapes_of, without_meaning
 from app.forecasters.start import load
 
 CELLS = (
@@ -14,28 +15,8 @@ CELLS = (
 )  # fmt: skip
 """Networks by the name they have everywhere: settings, command line, tables. docs/methods.md has their equations."""
 
-WITHOUT_RECURRENCE = ("transformer", "mlp")
-"""What is set about recurrence means nothing to them."""
-
 ON_CUDNN = ("lstm", "gru", "bidirectional-lstm", "attention-lstm")
 """Keras hands all rows of a sequence to one kernel of a GPU."""
-
-SHAPES = ("many-to-one", "many-to-many", "one-to-many", "one-to-one")
-"""How many rows are read, and whether a second network unrolls over the horizons: docs/methods.md."""
-
-SINGLE_ROW = ("one-to-many", "one-to-one")
-"""Shapes that see the last row only."""
-
-DECODED = ("many-to-many", "one-to-many")
-"""Shapes with a decoder over the horizons."""
-
-OVER_ROWS = {
-    "clockwork-rnn": "its clocks count rows, and with one row it is a simple-rnn",
-    "bidirectional-lstm": "one row reads the same both ways, and it is an lstm",
-    "attention-lstm": "all attention goes to the only row, and it is an lstm",
-    "transformer": "all attention goes to the only row",
-}
-"""Networks that are nothing of their own with a single row, and why."""
 
 CARRIED = 8
 """Chunks in a row over which `stateful` hands the state on."""
@@ -165,7 +146,7 @@ def _complaints(network: Network) -> Iterator[str]:
             "Set one of them to 0."
         )
     yield from _carried_in_vain(network)
-    reason = _without_meaning(cell, network.shape)
+    reason = without_meaning(cell, network.shape)
     if reason:
         yield f"network.shape {network.shape!r} has no meaning for {cell!r}: {reason}. Its shapes: {shapes_of(cell)}."
 
@@ -182,17 +163,3 @@ def _carried_in_vain(network: Network) -> Iterator[str]:
             )
         if value and network.shape in SINGLE_ROW:
             yield f"network.{name} must be {off} with network.shape {network.shape!r}, which has no past, got {value}."
-
-
-def shapes_of(cell: str) -> list[str]:
-    """The shapes a network can have."""
-    return [shape for shape in SHAPES if _without_meaning(cell, shape) is None]
-
-
-def _without_meaning(cell: str, shape: str) -> str | None:
-    """Why a network cannot have a shape, or None."""
-    if shape in SINGLE_ROW and cell in OVER_ROWS:
-        return OVER_ROWS[cell]
-    if shape in DECODED and cell in WITHOUT_RECURRENCE:
-        return "it has no recurrence to unroll over the horizons"
-    return None

@@ -219,8 +219,9 @@ def _show(pictures: Iterable[gallery.Picture], folder: Path) -> list[Shown]:
     """Write each picture to its file, and hold it as text for the page."""
     shown = []
     for picture in pictures:
-        path = folder / "figures" / f"{picture.name}.png"
-        narrow = _image(picture.narrow, path.with_stem(f"{picture.name}-narrow")) if picture.narrow else None
+        name = picture.name.replace(":", ".")  # of a shape; not every disk can write a colon
+        path = folder / "figures" / f"{name}.png"
+        narrow = _image(picture.narrow, path.with_name(f"{name}-narrow.png")) if picture.narrow else None
         shown.append(Shown(image=_image(picture.figure, path), narrow=narrow, alt=picture.alt, caption=picture.caption))
     return shown
 

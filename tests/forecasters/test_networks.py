@@ -16,7 +16,7 @@ import pytest
 from app.dataset import make_windows
 from app.dataset.windows import Windows, WindowSpec
 from app.errors import SettingsError, TrainingError
-from app.forecasters import NETWORKS, make_recipe, networks, recurrent
+from app.forecasters import NETWORKS, is_network, make_recipe, networks, recurrent
 from app.forecasters.recipe import CELLS, Network, cudnn_path
 from app.registry.archive import check_archive
 
@@ -78,6 +78,22 @@ def every_step(cell: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_every_cell_is_a_choice_by_name():
     assert set(NETWORKS) == set(CELLS)
     assert [make_recipe(name, {"network": SMALL}).cell for name in CELLS] == list(CELLS)
+
+
+def test_a_name_may_carry_a_shape_which_wins_over_the_setting():
+    sections = {"network": dataclasses.replace(SMALL, shape="one-to-one")}
+    made = {name: make_recipe(name, sections) for name in ("gru", "gru:many-to-one", "lstm:one-to-many")}
+    assert [recipe.shape for recipe in made.values()] == ["one-to-one", "many-to-one", "one-to-many"]
+    assert [recipe.cell for recipe in made.values()] == ["gru", "gru", "lstm"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("lstm", True), ("lstm:many-to-many", True), ("har", False), ("lstm-volatility", False), ("lstm:x", False),
+     ("lstm:many-to-many-volatility", False)],
+)  # fmt: skip
+def test_a_network_is_known_by_its_name(name, expected):
+    assert is_network(name) == expected
 
 
 @pytest.mark.parametrize("cell", CELLS)

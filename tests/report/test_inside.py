@@ -146,6 +146,15 @@ def test_the_page_holds_everything_and_nothing_from_elsewhere(tmp_path):
         assert words in page
 
 
+def test_a_shape_in_the_name_of_a_network_is_shown_and_names_no_file_with_a_colon(tmp_path):
+    shaped = {name: table.replace({"model": {"lstm": "lstm:many-to-many"}}) for name, table in tables().items()}
+    page = write_inspection(shaped, "Inside", "Today.", tmp_path).read_text(encoding="utf-8")
+    assert "lstm:many-to-many" in page
+    drawn = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert "gates-lstm.many-to-many.png" in drawn
+    assert not any(":" in name for name in drawn)
+
+
 def test_a_report_has_the_section_only_where_somebody_looked(findings, tmp_path):
     assert arrange(findings, tmp_path)["seen"] is None
     seen = arrange(replace(findings, inspection=tables()), tmp_path)["seen"]

@@ -210,6 +210,7 @@ def _inside(found: Mapping[str, pd.DataFrame], folder: Path) -> dict | None:
         "notes": said["notes"],
         "half_lives": lives.to_dict("records"),
         "gate_rows": found["gates"].to_dict("records"),
+        "decoder_rows": inspected.decoder_gates(found).to_dict("records"),
         "knockout_words": said["knockout"],
         **{part: _show(pictures, folder) for part, pictures in inspected.pictures(found).items()},
     }

@@ -20,7 +20,7 @@ from app.allowed import check_ranges, known_names
 from app.dataset.windows import WindowSpec
 from app.errors import SettingsError
 from app.evaluation.backtest import Plan, check_days
-from app.forecasters import NETWORKS, USUAL, check_name
+from app.forecasters import USUAL, check_name, is_network, network_named
 from app.forecasters.baselines import Ewma, RandomWalk
 from app.forecasters.egarch import Egarch
 from app.forecasters.garch import Garch
@@ -201,8 +201,8 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
 def _checked(settings: Settings) -> Settings:
     """The settings, if each network asked for can have those of its section."""
     for name in settings.models:
-        if name in NETWORKS:
-            dataclasses.replace(settings.network, cell=name)
+        if is_network(name):
+            network_named(name, settings.network)
     return settings
 
 

@@ -6,6 +6,7 @@ import re
 from app.allowed import known_names
 from app.errors import SettingsError
 from app.forecasters import MODELS, TARGET_NAMES, USUAL
+from app.forecasters.shapes import SHAPES
 from app.prices.providers import PROVIDERS
 from app.reproduce.settings import STUDIES
 from app.routine import SCHEDULES
@@ -214,7 +215,11 @@ def _model_options() -> Parser:
     options = Parser(add_help=False)
     group = options.add_argument_group("models")
     group.add_argument(
-        "--models", nargs="+", metavar="MODEL", help=f"of {', '.join(MODELS)} (default {' '.join(USUAL)})"
+        "--models",
+        nargs="+",
+        metavar="MODEL",
+        help=f"of {', '.join(MODELS)} (default {' '.join(USUAL)}); a network may carry its shape, as in "
+        f"lstm:many-to-many: {', '.join(SHAPES)}",
     )
     group.add_argument("--horizons", nargs="+", metavar="H", help="sessions ahead (default 1 5 20)")
     group.add_argument("--lookback", metavar="L", help="sessions a model sees (default 60)")

@@ -342,12 +342,12 @@ def gru(x, kernel, recurrent, bias):
     return np.array(answer)
 
 
-def peephole_lstm(x, kernel, recurrent, peephole, bias):
-    """Gers, Schraudolph & Schmidhuber (2002), a gate at a time."""
+def peephole_lstm(x, kernel, recurrent, peephole, bias, kept=(1.0,) * 4):
+    """Gers, Schraudolph & Schmidhuber (2002), a gate at a time; kept: what each gate hears of h (recurrent dropout)."""
     units = len(recurrent)
     h, c, answer = np.zeros(units), np.zeros(units), []
     for row in x:
-        i, f, g, o = ((row @ kernel + h @ recurrent + bias)[k * units : (k + 1) * units] for k in range(4))
+        i, f, g, o = _gates(row, h, kernel, recurrent, bias, kept)
         i, f = logistic(i + peephole[0] * c), logistic(f + peephole[1] * c)
         c = f * c + i * np.tanh(g)
         h = logistic(o + peephole[2] * c) * np.tanh(c)
@@ -355,33 +355,42 @@ def peephole_lstm(x, kernel, recurrent, peephole, bias):
     return np.array(answer)
 
 
-def depth_gated_lstm(x, first, second):
+def depth_gated_lstm(x, first, second, kept=((1.0,) * 4,) * 2):
     """Two layers, row by row as Yao et al. (2015) write them: both layers of a row, then the next row.
 
     first: kernel, recurrent, bias; second: the same, then depth_kernel, depth_peephole, depth_bias.
+    kept: what each gate hears of h (recurrent dropout), in the first and in the second.
     """
     units = len(first[1])
     h1, c1, h2, c2 = (np.zeros(units) for _ in range(4))
     answer = []
     for row in x:
-        h1, c1 = _lstm_step(row, h1, c1, *first[:3], fed=0.0)
+        h1, c1 = _lstm_step(row, h1, c1, *first[:3], fed=0.0, kept=kept[0])
         depth_kernel, (w_old, w_below), depth_bias = second[3:]
         d = logistic(h1 @ depth_kernel + w_old * c2 + w_below * c1 + depth_bias)
-        h2, c2 = _lstm_step(h1, h2, c2, *second[:3], fed=d * c1)
+        h2, c2 = _lstm_step(h1, h2, c2, *second[:3], fed=d * c1, kept=kept[1])
         answer.append(h2)
     return np.array(answer)
 
 
-def _lstm_step(x, h, c, kernel, recurrent, bias, fed):
+def _gates(x, h, kernel, recurrent, bias, kept):
+    """What comes to each of four gates, before it is squeezed."""
     units = len(h)
-    i, f, g, o = ((x @ kernel + h @ recurrent + bias)[k * units : (k + 1) * units] for k in range(4))
+    for k in range(4):
+        gate = slice(k * units, (k + 1) * units)
+        yield x @ kernel[:, gate] + (kept[k] * h) @ recurrent[:, gate] + bias[gate]
+
+
+def _lstm_step(x, h, c, kernel, recurrent, bias, fed, kept=(1.0,) * 4):
+    i, f, g, o = _gates(x, h, kernel, recurrent, bias, kept)
     c = fed + logistic(f) * c + logistic(i) * np.tanh(g)
     return logistic(o) * np.tanh(c), c
 
 
-def clockwork_rnn(x, kernel, recurrent, bias, periods, start):
-    """Koutník et al. (2014), unit by unit and weight by weight."""
+def clockwork_rnn(x, kernel, recurrent, bias, periods, start, kept=None):
+    """Koutník et al. (2014), unit by unit and weight by weight; kept: what is heard of h."""
     units = len(bias)
+    kept = np.ones(units) if kept is None else kept
     period = [periods[unit * len(periods) // units] for unit in range(units)]
     h, answer = [0.0] * units, []
     for t, row in enumerate(x):
@@ -392,7 +401,7 @@ def clockwork_rnn(x, kernel, recurrent, bias, periods, start):
             z = bias[unit] + sum(row[k] * kernel[k, unit] for k in range(len(row)))
             for other in range(units):
                 if period[other] >= period[unit]:
-                    z += h[other] * recurrent[other, unit]
+                    z += kept[other] * h[other] * recurrent[other, unit]
             new[unit] = math.tanh(z)
         h = new
         answer.append(h)

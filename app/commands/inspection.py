@@ -17,7 +17,7 @@ from app.config import Settings
 from app.dataset.windows import Windows
 from app.errors import SettingsError
 from app.evaluation.backtest import split
-from app.forecasters import NETWORKS, start
+from app.forecasters import is_network, start
 from app.insight.effort import LIMITS, QUICK, Effort
 from app.registry.versions import folders
 from app.report.inspected import inside_sentences
@@ -62,7 +62,7 @@ def inspect(settings: Settings, options: Namespace) -> Answer:
 
 def glance(settings: Settings, prices: pipeline.Prices) -> Tables:
     """A quick look into the first networks of a run, for its report: seconds each, so not into all of them."""
-    networks = [name for name in settings.models if name in NETWORKS]
+    networks = [name for name in settings.models if is_network(name)]
     if settings.window.target != "return" or not networks:
         return {}
     return look_inside(settings, prices, networks[:GLANCED], QUICK)
@@ -86,7 +86,7 @@ def look_inside(
         No table where no network is named.
     """
     if by is None:
-        names = names or [name for name in settings.models if name in NETWORKS]
+        names = names or [name for name in settings.models if is_network(name)]
         by = {name: registry.newest_sound(settings.versions, name) for name in names}
     if not by:
         return {}
@@ -119,10 +119,9 @@ def _effort(options: Namespace) -> Effort:
 def _networks(settings: Settings, options: Namespace) -> tuple[list[str], list[str]]:
     """The networks asked for, by default the newest there is, and models asked for that are none."""
     if options.models:
-        return [name for name in settings.models if name in NETWORKS], [
-            name for name in settings.models if name not in NETWORKS
-        ]
-    networks = [name for path in folders(settings.versions) if (name := registry.of_model(path)) in NETWORKS]
+        networks = [name for name in settings.models if is_network(name)]
+        return networks, [name for name in settings.models if name not in networks]
+    networks = [name for path in folders(settings.versions) if is_network(name := registry.of_model(path))]
     if not networks:
         raise SettingsError("no saved network yet: run `python -m app train --models lstm` first.")
     return networks[-1:], []

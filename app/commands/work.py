@@ -22,7 +22,7 @@ from app.dataset.targets import target
 from app.doctor import examine
 from app.errors import DataError, SettingsError
 from app.evaluation.significance import to_json, verdicts
-from app.forecasters import NETWORKS
+from app.forecasters import is_network
 from app.prices.outcomes import raise_failures
 from app.prices.providers import PROVIDERS
 from app.report.page import Findings, write_report
@@ -219,7 +219,7 @@ def _page_alone(findings: Findings, draft: Path) -> None:
 
 def _sentences(evidence: pipeline.Evidence, models: Sequence[str]) -> list[str]:
     """The verdicts on the networks, or on all models where there is no network; else what can be said."""
-    networks = [verdict.sentence for verdict in evidence.verdicts if base_model(verdict.model) in NETWORKS]
+    networks = [verdict.sentence for verdict in evidence.verdicts if is_network(base_model(verdict.model))]
     return networks or [verdict.sentence for verdict in evidence.verdicts] or _without_reference(evidence, models)
 
 

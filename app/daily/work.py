@@ -26,7 +26,7 @@ from app.dataset.windows import Windows, WindowSpec
 from app.errors import AppError, DamageError, DataError, SettingsError
 from app.evaluation import backtest as walk
 from app.evaluation.verdict import RANDOM_WALK
-from app.forecasters import NETWORKS
+from app.forecasters import is_network
 from app.forecasters.base import Recipe, forecasts_table
 from app.forecasters.start import load
 from app.routine import Routine
@@ -230,7 +230,7 @@ def _warm(recipe: Any, learnt: Windows, routine: Routine) -> tuple[Recipe, Windo
 def _continues(name: str, recipe: Recipe, champion: registry.Served, windows: Windows) -> bool:
     """Whether the champion's weights fit the network that is asked for."""
     card, own = champion.version.card, getattr(champion.fitted, "recipe", None)
-    if name not in NETWORKS or card["model"] != name or own is None:
+    if not is_network(name) or card["model"] != name or own is None:
         return False
     same = all(getattr(own, part) == getattr(recipe, part) for part in ARCHITECTURE)
     return same and (card["lookback"], tuple(card["horizons"])) == (windows.spec.lookback, windows.spec.horizons)

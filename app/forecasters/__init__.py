@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from app.allowed import known_names
 from app.errors import SettingsError
+from app.forecasters.shapes import SHAPES, shapes_of, without_meaning
 
 if TYPE_CHECKING:
     from app.forecasters.base import Fitted, Recipe
+    from app.forecasters.recipe import Network
 
 NETWORKS = {
     "simple-rnn": "vanilla recurrent network (Elman 1990)",
@@ -38,7 +40,8 @@ MODELS = {
     "base-rate": "a rise as often as in the past: for the direction alone",
     **NETWORKS,
 }
-"""Every model by the name it has on the command line, in settings and in tables, with its meaning."""
+"""Every model by the name it has on the command line, in settings and in tables, with its meaning. A network may carry
+its shape in its name, as in lstm:many-to-many."""
 
 USUAL = ("random-walk", "ewma", "gjr-garch", "quantile-boosting", "lstm", "gru")
 """The models of a run that names none."""
@@ -64,18 +67,37 @@ def check_name(name: str) -> str:
     """Return the name if a model has it.
 
     Raises:
-        SettingsError: none has; the nearest is named.
+        SettingsError: none has; the nearest is named. Or it carries a shape that its model cannot have.
     """
-    if name not in MODELS:
-        raise SettingsError(f"models: no {name!r}{known_names(name, MODELS, 'python -m app run --help')}")
+    model, colon, shape = name.partition(":")
+    if model not in MODELS:
+        raise SettingsError(f"models: no {model!r}{known_names(model, MODELS, 'python -m app run --help')}")
+    if colon and model not in NETWORKS:
+        raise SettingsError(f"models: {name!r} has a shape, and {model!r} is no network. Write {model!r}.")
+    if colon and shape not in SHAPES:
+        raise SettingsError(f"models: {name!r} has a shape that is none; those of {model!r} are {shapes_of(model)}.")
+    if reason := without_meaning(model, shape):
+        raise SettingsError(f"models: {name!r} has no meaning: {reason}. Its shapes: {shapes_of(model)}.")
     return name
+
+
+def is_network(name: str) -> bool:
+    """Whether a model is a network, whose name may carry a shape."""
+    model, colon, shape = name.partition(":")
+    return model in NETWORKS and (not colon or shape in SHAPES)
+
+
+def network_named(name: str, network: "Network") -> "Network":
+    """The settings of a network under the name of a model: its cell, and its shape where the name carries one."""
+    cell, _, shape = name.partition(":")
+    return replace(network, cell=cell, shape=shape or network.shape)
 
 
 def make_recipe(name: str, sections: Mapping[str, Any], target: str = "return") -> "Recipe":
     """The recipe of a model, with the settings of its section.
 
     Args:
-        name: one of `MODELS`.
+        name: one of `MODELS`, a network's with its shape or without.
         sections: settings section → recipe: random_walk, ewma, garch, egarch, har, harx, boosting, network.
         target: what is forecast, a name of `dataset.targets.TARGETS`. Where it is volatility, models of returns
             become models of volatility (`realised`); the others forecast whatever their windows hold.
@@ -83,8 +105,8 @@ def make_recipe(name: str, sections: Mapping[str, Any], target: str = "return") 
     Raises:
         SettingsError: there is no such model, or it cannot forecast the target.
     """
-    if check_name(name) in NETWORKS:
-        return replace(sections["network"], cell=name)
+    if is_network(check_name(name)):
+        return network_named(name, sections["network"])
     if name in GUESSES:
         from app.forecasters import guesses
 
@@ -115,7 +137,7 @@ def load_fitted(folder: Path) -> "Fitted":
     """What `save_fitted` wrote; only the library of that model is loaded."""
     content = json.loads((Path(folder) / "recipe.json").read_text())
     name = check_name(content["name"])
-    if name in NETWORKS:
+    if is_network(name):
         from app.forecasters import start
 
         return start.load("app.forecasters.recurrent").FittedNetwork.load(folder)

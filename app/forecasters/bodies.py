@@ -6,7 +6,7 @@ import keras
 
 from app.forecasters.cells import ClockworkRNNCell, DepthGatedLSTMCell, PeepholeLSTMCell
 from app.forecasters.decoder import Decoder
-from app.forecasters.layers import AttentionPooling, CausalBlock, Framed, Hidden, Positions, Truncated
+from app.forecasters.layers import AttentionPooling, CausalBlock, DropoutRNN, Framed, Hidden, Positions, Truncated
 
 KERAS_LAYERS = {"simple-rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
 
@@ -80,30 +80,52 @@ def _stack(network, lookback: int) -> list[keras.layers.Layer]:
 
 def _recurrent(network, lookback: int, number: int) -> keras.layers.Layer:
     options = {"return_sequences": True, "return_state": network.segment > 0, "name": f"recurrent_{number + 1}"}
-    start = {"units": network.units, "recurrent_initializer": network.recurrent_initializer}
-    if network.cell == "clockwork-rnn":
-        cell = ClockworkRNNCell(**start, periods=network.periods, start=lookback - 1, name="cell")
-        return keras.layers.RNN(cell, **options)
-    if network.cell == "peephole-lstm":
-        return keras.layers.RNN(PeepholeLSTMCell(**start, forget_bias=network.forget_bias, name="cell"), **options)
-    if network.cell == "depth-gated-lstm":
-        cell = DepthGatedLSTMCell(**start, below=number > 0, forget_bias=network.forget_bias, name="cell")
+    cell = _own_cell(network, lookback, number)
+    if cell and network.recurrent_dropout:
+        return DropoutRNN(cell, network.recurrent_dropout, seed=network.seed + number, **options)
+    if cell:
         return keras.layers.RNN(cell, **options)
     if network.cell in ("simple-rnn", "gru"):
         layer = KERAS_LAYERS[network.cell]
-        return layer(**start, **options, recurrent_dropout=network.recurrent_dropout, seed=network.seed)
-    return _lstm(network, **options)
+        return layer(
+            network.units,
+            **_drawn(network),
+            recurrent_dropout=network.recurrent_dropout,
+            seed=network.seed + number,
+            **options,
+        )
+    return _lstm(network, number, **options)
 
 
-def _lstm(network, **options) -> keras.layers.LSTM:
+def _own_cell(network, lookback: int, number: int) -> keras.layers.Layer | None:
+    """The cell of ours that a network is made of, if it is."""
+    start = {"units": network.units, **_drawn(network), "name": "cell"}
+    if network.cell == "clockwork-rnn":
+        return ClockworkRNNCell(**start, periods=network.periods, start=lookback - 1)
+    if network.cell == "peephole-lstm":
+        return PeepholeLSTMCell(**start, forget_bias=network.forget_bias)
+    if network.cell == "depth-gated-lstm":
+        return DepthGatedLSTMCell(**start, below=number > 0, forget_bias=network.forget_bias)
+    return None
+
+
+def _lstm(network, number: int, **options) -> keras.layers.LSTM:
     return keras.layers.LSTM(
         network.units,
-        recurrent_initializer=network.recurrent_initializer,
+        **_drawn(network),
         recurrent_dropout=network.recurrent_dropout,
         unit_forget_bias=network.forget_bias,
-        seed=network.seed,
+        seed=network.seed + number,
         **options,
     )
+
+
+def _drawn(network) -> dict[str, str]:
+    """How the weights of a recurrent layer are drawn."""
+    return {
+        "kernel_initializer": network.kernel_initializer,
+        "recurrent_initializer": network.recurrent_initializer,
+    }
 
 
 def _bidirectional(network) -> keras.Sequential:
@@ -111,25 +133,29 @@ def _bidirectional(network) -> keras.Sequential:
     layers = []
     for number in range(network.layers):
         last = number == network.layers - 1
-        layers.append(keras.layers.Bidirectional(_lstm(network, return_sequences=not last), name=f"both_{number + 1}"))
+        lstm = _lstm(network, number, return_sequences=not last)
+        layers.append(keras.layers.Bidirectional(lstm, name=f"both_{number + 1}"))
         if network.dropout:
             layers.append(keras.layers.Dropout(network.dropout, seed=network.seed + number))
     return keras.Sequential(layers, name="bidirectional")
 
 
 def _feed_forward(network) -> keras.Sequential:
-    layers = [keras.layers.Flatten()]
+    layers, drawn = [keras.layers.Flatten()], {"kernel_initializer": network.kernel_initializer}
     for number in range(network.layers):
-        layers.append(keras.layers.Dense(network.units, activation="relu", name=f"dense_{number + 1}"))
+        layers.append(keras.layers.Dense(network.units, activation="relu", **drawn, name=f"dense_{number + 1}"))
         if network.dropout:
             layers.append(keras.layers.Dropout(network.dropout, seed=network.seed + number))
     return keras.Sequential(layers, name="feed_forward")
 
 
 def _transformer(network, lookback: int) -> list[keras.layers.Layer]:
+    drawn = {"kernel_initializer": network.kernel_initializer}
     blocks = [
-        CausalBlock(network.heads, lookback, network.dropout, network.seed + 2 * number, name=f"block_{number + 1}")
+        CausalBlock(
+            network.heads, lookback, network.dropout, network.seed + 2 * number, **drawn, name=f"block_{number + 1}"
+        )
         for number in range(network.layers)
     ]
-    embed = keras.layers.Dense(network.units, name="embed")
+    embed = keras.layers.Dense(network.units, **drawn, name="embed")
     return [embed, Positions(name="positions"), *blocks, keras.layers.LayerNormalization(name="norm")]

@@ -22,11 +22,11 @@ class PeepholeLSTMCell(keras.layers.Layer):
     Args:
         units: size of h and of c.
         forget_bias: the forget gate starts open (bf = 1), as in keras.layers.LSTMCell; else bf = 0.
-        recurrent_initializer: of U.
+        kernel_initializer, recurrent_initializer: of W, of U.
 
     Call arguments:
         inputs: (batch, features), one time step.
-        states: [h, c], each (batch, units).
+        states: [h, c], each (batch, units), and from `DropoutRNN` its masks.
 
     Returns:
         (h', [h', c']), each (batch, units).
@@ -35,17 +35,26 @@ class PeepholeLSTMCell(keras.layers.Layer):
     networks", JMLR 3, 115-143.
     """
 
-    def __init__(self, units: int, forget_bias: bool = True, recurrent_initializer: str = "orthogonal", **kwargs):
+    def __init__(
+        self,
+        units: int,
+        forget_bias: bool = True,
+        kernel_initializer: str = "glorot_uniform",
+        recurrent_initializer: str = "orthogonal",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.units = _positive("units", units)
         self.forget_bias = forget_bias
-        self.recurrent_initializer = recurrent_initializer
+        self.kernel_initializer, self.recurrent_initializer = kernel_initializer, recurrent_initializer
         self.state_size = [units, units]
         self.output_size = units
 
     def build(self, input_shape):
         gates = 4 * self.units
-        self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], gates), initializer="glorot_uniform")
+        self.kernel = self.add_weight(
+            name="kernel", shape=(input_shape[-1], gates), initializer=self.kernel_initializer
+        )
         self.recurrent_kernel = self.add_weight(
             name="recurrent_kernel", shape=(self.units, gates), initializer=self.recurrent_initializer
         )
@@ -53,8 +62,8 @@ class PeepholeLSTMCell(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(gates,), initializer=_gate_bias(self.units, self.forget_bias))
 
     def call(self, inputs, states):
-        h, c = states
-        z = ops.matmul(inputs, self.kernel) + ops.matmul(h, self.recurrent_kernel) + self.bias
+        h, c, *masks = states
+        z = ops.matmul(inputs, self.kernel) + _heard(h, self.recurrent_kernel, masks) + self.bias
         z_i, z_f, z_c, z_o = ops.split(z, 4, axis=-1)
         p_i, p_f, p_o = self.peephole[0], self.peephole[1], self.peephole[2]
         i = ops.sigmoid(z_i + p_i * c)
@@ -62,12 +71,13 @@ class PeepholeLSTMCell(keras.layers.Layer):
         c = f * c + i * ops.tanh(z_c)
         o = ops.sigmoid(z_o + p_o * c)
         h = o * ops.tanh(c)
-        return h, [h, c]
+        return h, [h, c, *masks]
 
     def get_config(self):
         own = {
             "units": self.units,
             "forget_bias": self.forget_bias,
+            "kernel_initializer": self.kernel_initializer,
             "recurrent_initializer": self.recurrent_initializer,
         }
         return {**super().get_config(), **own}
@@ -94,11 +104,11 @@ class DepthGatedLSTMCell(keras.layers.Layer):
         units: size of h and of c, the same in all layers.
         below: False for the first layer, which has no memory below it and is an LSTM.
         forget_bias: the forget gate starts open (bf = 1); else bf = 0.
-        recurrent_initializer: of U.
+        kernel_initializer, recurrent_initializer: of W, also that of the depth gate; of U.
 
     Call arguments:
         inputs: (batch, features), one time step; with `below`, the last `units` columns are m.
-        states: [h, c], each (batch, units).
+        states: [h, c], each (batch, units), and from `DropoutRNN` its masks.
 
     Returns:
         ([h' c'] of (batch, 2 units), [h', c']).
@@ -112,6 +122,7 @@ class DepthGatedLSTMCell(keras.layers.Layer):
         units: int,
         below: bool = True,
         forget_bias: bool = True,
+        kernel_initializer: str = "glorot_uniform",
         recurrent_initializer: str = "orthogonal",
         **kwargs,
     ):
@@ -119,28 +130,28 @@ class DepthGatedLSTMCell(keras.layers.Layer):
         self.units = _positive("units", units)
         self.below = below
         self.forget_bias = forget_bias
-        self.recurrent_initializer = recurrent_initializer
+        self.kernel_initializer, self.recurrent_initializer = kernel_initializer, recurrent_initializer
         self.state_size = [units, units]
         self.output_size = 2 * units
 
     def build(self, input_shape):
         gates, features = 4 * self.units, input_shape[-1] - (self.units if self.below else 0)
-        self.kernel = self.add_weight(name="kernel", shape=(features, gates), initializer="glorot_uniform")
+        self.kernel = self.add_weight(name="kernel", shape=(features, gates), initializer=self.kernel_initializer)
         self.recurrent_kernel = self.add_weight(
             name="recurrent_kernel", shape=(self.units, gates), initializer=self.recurrent_initializer
         )
         self.bias = self.add_weight(name="bias", shape=(gates,), initializer=_gate_bias(self.units, self.forget_bias))
         if self.below:
             self.depth_kernel = self.add_weight(
-                name="depth_kernel", shape=(features, self.units), initializer="glorot_uniform"
+                name="depth_kernel", shape=(features, self.units), initializer=self.kernel_initializer
             )
             self.depth_peephole = self.add_weight(name="depth_peephole", shape=(2, self.units), initializer="zeros")
             self.depth_bias = self.add_weight(name="depth_bias", shape=(self.units,), initializer="zeros")
 
     def call(self, inputs, states):
-        h, c = states
+        h, c, *masks = states
         x = inputs[:, : -self.units] if self.below else inputs
-        z = ops.matmul(x, self.kernel) + ops.matmul(h, self.recurrent_kernel) + self.bias
+        z = ops.matmul(x, self.kernel) + _heard(h, self.recurrent_kernel, masks) + self.bias
         z_i, z_f, z_c, z_o = ops.split(z, 4, axis=-1)
         new = ops.sigmoid(z_f) * c + ops.sigmoid(z_i) * ops.tanh(z_c)
         if self.below:
@@ -148,13 +159,14 @@ class DepthGatedLSTMCell(keras.layers.Layer):
             w_c, w_m = self.depth_peephole[0], self.depth_peephole[1]
             new = new + ops.sigmoid(ops.matmul(x, self.depth_kernel) + w_c * c + w_m * m + self.depth_bias) * m
         h = ops.sigmoid(z_o) * ops.tanh(new)
-        return ops.concatenate([h, new], axis=-1), [h, new]
+        return ops.concatenate([h, new], axis=-1), [h, new, *masks]
 
     def get_config(self):
         own = {
             "units": self.units,
             "below": self.below,
             "forget_bias": self.forget_bias,
+            "kernel_initializer": self.kernel_initializer,
             "recurrent_initializer": self.recurrent_initializer,
         }
         return {**super().get_config(), **own}
@@ -182,11 +194,11 @@ class ClockworkRNNCell(keras.layers.Layer):
         units: size of h, divided equally among the modules.
         periods: of each module, in rows, not falling.
         start: row at which every module is updated.
-        recurrent_initializer: of U, before the connections that do not exist are cut.
+        kernel_initializer, recurrent_initializer: of W; of U, before the connections that do not exist are cut.
 
     Call arguments:
         inputs: (batch, features), one time step.
-        states: [h, t], (batch, units) and (batch, 1).
+        states: [h, t], (batch, units) and (batch, 1), and from `DropoutRNN` its masks.
 
     Returns:
         (h', [h', t + 1]).
@@ -194,7 +206,15 @@ class ClockworkRNNCell(keras.layers.Layer):
     Source: Koutník, Greff, Gomez & Schmidhuber (2014), "A clockwork RNN", ICML, arXiv 1402.3511.
     """
 
-    def __init__(self, units: int, periods, start: int = 0, recurrent_initializer: str = "orthogonal", **kwargs):
+    def __init__(
+        self,
+        units: int,
+        periods,
+        start: int = 0,
+        kernel_initializer: str = "glorot_uniform",
+        recurrent_initializer: str = "orthogonal",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.units = _positive("units", units)
         self.periods = [_positive("period", period) for period in periods]
@@ -203,31 +223,34 @@ class ClockworkRNNCell(keras.layers.Layer):
                 f"periods must not fall and must divide {units} units into equal modules, got {self.periods}."
             )
         self.start = start
-        self.recurrent_initializer = recurrent_initializer
+        self.kernel_initializer, self.recurrent_initializer = kernel_initializer, recurrent_initializer
         self.state_size = [units, 1]
         self.output_size = units
 
     def build(self, input_shape):
-        self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], self.units), initializer="glorot_uniform")
+        self.kernel = self.add_weight(
+            name="kernel", shape=(input_shape[-1], self.units), initializer=self.kernel_initializer
+        )
         self.recurrent_kernel = self.add_weight(
             name="recurrent_kernel", shape=(self.units, self.units), initializer=self.recurrent_initializer
         )
         self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="zeros")
 
     def call(self, inputs, states):
-        h, t = states
+        h, t, *masks = states
         period = np.repeat(self.periods, self.units // len(self.periods)).astype("float32")
         connected = ops.cast(period[:, None] >= period[None, :], h.dtype)
-        z = ops.matmul(inputs, self.kernel) + ops.matmul(h, self.recurrent_kernel * connected) + self.bias
+        z = ops.matmul(inputs, self.kernel) + _heard(h, self.recurrent_kernel * connected, masks) + self.bias
         strikes = ops.equal(ops.mod(t - self.start, ops.cast(period, t.dtype)), 0)
         h = ops.where(strikes, ops.tanh(z), h)
-        return h, [h, t + 1]
+        return h, [h, t + 1, *masks]
 
     def get_config(self):
         own = {
             "units": self.units,
             "periods": self.periods,
             "start": self.start,
+            "kernel_initializer": self.kernel_initializer,
             "recurrent_initializer": self.recurrent_initializer,
         }
         return {**super().get_config(), **own}
@@ -237,6 +260,14 @@ def _positive(name: str, value: int) -> int:
     if value < 1:
         raise SettingsError(f"{name} must be at least 1, got {value!r}.")
     return int(value)
+
+
+def _heard(h, kernel, masks):
+    """h U; with a mask for each of the matrices side by side in U, that of h times its mask."""
+    if not masks:
+        return ops.matmul(h, kernel)
+    parts = zip(masks, ops.split(kernel, len(masks), axis=-1), strict=True)
+    return ops.concatenate([ops.matmul(h * mask, part) for mask, part in parts], axis=-1)
 
 
 def _gate_bias(units: int, forget_bias: bool):

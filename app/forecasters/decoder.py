@@ -54,16 +54,24 @@ class Decoder(keras.layers.Layer):
     def call(self, inputs, training=None):
         rows, columns = inputs.shape[1:]
         summary = ops.reshape(inputs, (-1, columns))
-        repeated = ops.repeat(ops.expand_dims(summary, 1), self.horizons, axis=1)
-        told = ops.zeros_like(repeated[..., :1]) + ops.eye(self.horizons, dtype=repeated.dtype)
-        answer, bridges = ops.concatenate([repeated, told], axis=-1), iter(self.bridges)
+        answer, starts = self.told(summary), iter(self.first_states(summary))
         for layer in self.layers:
             if isinstance(layer, keras.layers.RNN):
-                start = _parted(next(bridges)(summary), _sizes(layer))
-                answer = layer(answer, initial_state=start, training=training)
+                answer = layer(answer, initial_state=next(starts), training=training)
             else:
                 answer = layer(answer, training=training)
         return ops.reshape(answer, (-1, rows, self.horizons, answer.shape[-1]))
+
+    def told(self, summary):
+        """[s ; e_j] for every j: (n, columns) to (n, horizons, columns + horizons)."""
+        repeated = ops.repeat(ops.expand_dims(summary, 1), self.horizons, axis=1)
+        which = ops.zeros_like(repeated[..., :1]) + ops.eye(self.horizons, dtype=repeated.dtype)
+        return ops.concatenate([repeated, which], axis=-1)
+
+    def first_states(self, summary) -> list[list]:
+        """d_0 of every recurrent layer: a list of (n, units), in the order of its cell's states."""
+        recurrent = [layer for layer in self.layers if isinstance(layer, keras.layers.RNN)]
+        return [_parted(bridge(summary), _sizes(layer)) for bridge, layer in zip(self.bridges, recurrent, strict=True)]
 
     def compute_output_shape(self, input_shape):
         shape = (None, self.horizons, input_shape[-1] + self.horizons)

@@ -2,14 +2,15 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
 from keras import ops
 
 from app.dataset.windows import Chunks
-from app.forecasters.recipe import SINGLE_ROW, WITHOUT_RECURRENCE, Network
+from app.forecasters.recipe import Network
+from app.forecasters.shapes import SINGLE_ROW, WITHOUT_RECURRENCE
 from app.schema import LEVELS
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,9 @@ VANISHED = float(np.finfo("float32").eps)
 
 EXPLODED = 1e3
 """Oldest over newest: clipping then leaves the newest row a thousandth of a step."""
+
+HELD_COMPILED = 16
+"""Networks of different settings whose compiled gradient is kept, the latest."""
 
 HELD = 0.01
 """Share of the largest norm that counts as reached."""
@@ -78,14 +82,16 @@ class GradientWatch:
         lookback = model.input_shape[1]
         chosen = np.unique(np.linspace(0, len(learnt.ends) - 1, WINDOWS).astype(int))
         self.inputs = learnt.panel.features[learnt.ends[chosen, None] + np.arange(1 - lookback, 1)]
+        self.targets = np.nan_to_num(learnt.targets[chosen, -1])
         self.rows = min(lookback, recipe.segment or lookback)
-        self.spread = np.sqrt(ops.convert_to_numpy(model.get_layer("standardise").variance)).reshape(-1)
-        self.gradient = _BACKENDS[keras.backend.backend()](model, np.nan_to_num(learnt.targets[chosen, -1]))
-        self.recipe, self.warned = recipe, False
+        self.gradient = _gradient(recipe, model, self.targets.shape)
+        self.model, self.recipe, self.warned = model, recipe, False
 
     def measure(self) -> Gradients:
         """The gradients of the network as it stands."""
-        found = np.asarray(self.gradient(self.inputs), "float64") * self.spread
+        rows = self.model.get_layer("standardise")(self.inputs)
+        weights = [ops.convert_to_tensor(variable) for variable in self.model.variables]
+        found = np.asarray(self.gradient(rows, ops.convert_to_tensor(self.targets), weights), "float64")
         by_lag = np.sqrt(np.square(found).sum(axis=2).mean(axis=0))[::-1]
         return Gradients(by_lag[: self.rows])
 
@@ -127,30 +133,52 @@ def _loss(quantiles, targets):
     return ops.sum(ops.mean(ops.maximum(levels * error, (levels - 1.0) * error), axis=(1, 2)))
 
 
-def _on_tensorflow(model: keras.Model, targets: np.ndarray) -> Callable:
+def _gradient(recipe: Network, model: keras.Model, targets: tuple[int, ...]) -> Callable:
+    """Derivative of the loss by the standardised rows, as a function of rows, targets and weights.
+
+    Weights are given and not held, so that what is compiled for one training serves those of the other folds,
+    members and seeds: compiling it costs more than all measurements of a training.
+    """
+    key = (replace(recipe, seed=0), model.input_shape, targets)
+    if key not in _COMPILED:
+        while len(_COMPILED) >= HELD_COMPILED:
+            del _COMPILED[next(iter(_COMPILED))]
+        _COMPILED[key] = _BACKENDS[keras.backend.backend()](_loss_of(model))
+    return _COMPILED[key]
+
+
+def _loss_of(model: keras.Model) -> Callable:
+    """The loss of a network from its standardised rows on, with the weights it is given in place of its own."""
+    variables = list(model.variables)
+    layers = model.layers[model.layers.index(model.get_layer("standardise")) + 1 :]
+
+    def loss(rows, targets, weights):
+        with keras.StatelessScope(state_mapping=list(zip(variables, weights, strict=True))):
+            for layer in layers:
+                rows = layer(rows)
+        return _loss(rows, targets)
+
+    return loss
+
+
+def _on_tensorflow(loss: Callable) -> Callable:
     import tensorflow as tf
 
-    def gradient(inputs):
+    @tf.function(autograph=False)
+    def gradient(rows, targets, weights):
         with tf.GradientTape() as tape:
-            tape.watch(inputs)
-            loss = _loss(model(inputs, training=False), targets)
-        return tape.gradient(loss, inputs)
+            tape.watch(rows)
+            value = loss(rows, targets, weights)
+        return tape.gradient(value, rows)
 
-    shape = tf.TensorSpec((len(targets), *model.input_shape[1:]), tf.float32)
-    compiled = tf.function(gradient).get_concrete_function(shape)
-    return lambda inputs: compiled(tf.constant(inputs))
+    return gradient
 
 
-def _on_jax(model: keras.Model, targets: np.ndarray) -> Callable:
+def _on_jax(loss: Callable) -> Callable:
     import jax
 
-    def loss(inputs, trainable, fixed):
-        return _loss(model.stateless_call(trainable, fixed, inputs, training=False)[0], targets)
-
-    gradient = jax.jit(jax.grad(loss))
-    return lambda inputs: gradient(
-        inputs, [v.value for v in model.trainable_variables], [v.value for v in model.non_trainable_variables]
-    )
+    return jax.jit(jax.grad(loss))
 
 
 _BACKENDS = {"tensorflow": _on_tensorflow, "jax": _on_jax}
+_COMPILED: dict[tuple, Callable] = {}

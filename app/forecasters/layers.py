@@ -1,4 +1,4 @@
-"""Layers from a sequence to a sequence that Keras lacks: framing, truncation, attention, a transformer's parts.
+"""Layers from a sequence to a sequence that Keras lacks: framing, truncation, dropout, attention, transformers.
 
 Each gives, for a sequence of `length` rows, outputs of which the last `length - lookback + 1` are those
 at the rows a forecast can be made from, and none of them depends on a later row.
@@ -7,6 +7,8 @@ at the rows a forecast can be made from, and none of them depends on a later row
 import keras
 import numpy as np
 from keras import ops
+
+from app.errors import SettingsError
 
 NEVER = -1e9
 """Added to a score that must not be attended to: its weight is 0 in float32."""
@@ -101,6 +103,49 @@ class Truncated(keras.layers.Wrapper):
 
 
 @keras.saving.register_keras_serializable(package="app")
+class DropoutRNN(keras.layers.RNN):
+    """A `keras.layers.RNN` over a cell of `app.forecasters.cells`, with recurrent dropout.
+
+    In training each sequence has a mask m_g of its own for each matrix U_g from the state to a gate or a candidate,
+    the same at every row and new in the next batch:
+
+        h U_g becomes (m_g * h) U_g,    each number of m_g 0 with probability p, else 1 / (1 - p)
+
+    and nothing else changes: neither c nor the h that is handed on. Masks are further states, which cells hand
+    on as they are, so that the loop depends on nothing but what it is given. A forecast has none.
+
+    Args:
+        cell: one step.
+        recurrent_dropout: p, from 0 to below 1.
+        seed: of the masks.
+
+    Source: Gal & Ghahramani (2016), "A theoretically grounded application of dropout in recurrent neural
+    networks", NIPS, arXiv 1512.05287, with untied weights: what keras.layers.LSTM draws from the same seed.
+    """
+
+    def __init__(self, cell, recurrent_dropout: float = 0.0, seed: int = 0, **kwargs):
+        if not 0 <= recurrent_dropout < 1:
+            raise SettingsError(f"recurrent_dropout must be from 0 to below 1, got {recurrent_dropout!r}.")
+        super().__init__(cell, **kwargs)
+        self.recurrent_dropout, self.seed = recurrent_dropout, seed
+        self.draws = keras.random.SeedGenerator(seed)
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        if not training or not self.recurrent_dropout:
+            return super().inner_loop(sequences, initial_state, mask, training=training)
+        h, (units, columns) = initial_state[0], self.cell.recurrent_kernel.shape
+        masks = [
+            keras.random.dropout(ops.ones_like(h), self.recurrent_dropout, seed=self.draws)
+            for _ in range(columns // units)
+        ]
+        last, outputs, states = super().inner_loop(sequences, [*initial_state, *masks], mask, training=training)
+        return last, outputs, states[: len(initial_state)]
+
+    def get_config(self):
+        return {**super().get_config(), "recurrent_dropout": self.recurrent_dropout, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="app")
 class AttentionPooling(keras.layers.Layer):
     """The newest state, and beside it a weighted mean of the last `lookback` states.
 
@@ -175,23 +220,33 @@ class CausalBlock(keras.layers.Layer):
         lookback: rows a row may see.
         dropout: share of attention weights, and of outputs of both halves, dropped in training.
         seed: of the dropout.
+        kernel_initializer: of all W.
 
     Source: Vaswani et al. (2017), arXiv 1706.03762; norm before each half: Xiong et al. (2020),
     "On layer normalization in the transformer architecture", arXiv 2002.04745.
     """
 
-    def __init__(self, heads: int, lookback: int, dropout: float = 0.0, seed: int = 0, **kwargs):
+    def __init__(
+        self,
+        heads: int,
+        lookback: int,
+        dropout: float = 0.0,
+        seed: int = 0,
+        kernel_initializer: str = "glorot_uniform",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.heads, self.lookback, self.dropout, self.seed = heads, lookback, dropout, seed
+        self.kernel_initializer = kernel_initializer
 
     def build(self, input_shape):
-        units = input_shape[-1]
+        units, drawn = input_shape[-1], {"kernel_initializer": self.kernel_initializer}
         self.norms = [keras.layers.LayerNormalization(name=f"norm_{half}") for half in (1, 2)]
         self.attention = keras.layers.MultiHeadAttention(
-            self.heads, units // self.heads, dropout=self.dropout, seed=self.seed, name="attention"
+            self.heads, units // self.heads, dropout=self.dropout, seed=self.seed, **drawn, name="attention"
         )
-        self.widen = keras.layers.Dense(4 * units, activation="relu", name="widen")
-        self.narrow = keras.layers.Dense(units, name="narrow")
+        self.widen = keras.layers.Dense(4 * units, activation="relu", **drawn, name="widen")
+        self.narrow = keras.layers.Dense(units, **drawn, name="narrow")
         self.drops = [keras.layers.Dropout(self.dropout, seed=self.seed + half) for half in (1, 2)]
         self.attention.build(input_shape, input_shape)
         self.widen.build(input_shape)
@@ -212,8 +267,8 @@ class CausalBlock(keras.layers.Layer):
         return input_shape
 
     def get_config(self):
-        own = {"heads": self.heads, "lookback": self.lookback, "dropout": self.dropout, "seed": self.seed}
-        return {**super().get_config(), **own}
+        names = ("heads", "lookback", "dropout", "seed", "kernel_initializer")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 def _band(length: int, lookback: int) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from app.allowed import check_ranges
 from app.dataset.windows import Windows
 from app.errors import SettingsError
+from app.forecasters.shapes import SHAPES, SINGLE_ROW, WITHOUT_RECURRENCE, shapes_of, without_meaning
 from app.forecasters.start import load
 
 CELLS = (
@@ -14,29 +15,8 @@ CELLS = (
 )  # fmt: skip
 """Networks by the name they have everywhere: settings, command line, tables. docs/methods.md has their equations."""
 
-WITHOUT_RECURRENCE = ("transformer", "mlp")
-"""What is set about recurrence means nothing to them."""
-
 ON_CUDNN = ("lstm", "gru", "bidirectional-lstm", "attention-lstm")
-OF_KERAS = ("simple-rnn", *ON_CUDNN)
-"""Made of Keras's own recurrent layers."""
-
-SHAPES = ("many-to-one", "many-to-many", "one-to-many", "one-to-one")
-"""How many rows are read, and whether a second network unrolls over the horizons: docs/methods.md."""
-
-SINGLE_ROW = ("one-to-many", "one-to-one")
-"""Shapes that see the last row only."""
-
-DECODED = ("many-to-many", "one-to-many")
-"""Shapes with a decoder over the horizons."""
-
-OVER_ROWS = {
-    "clockwork-rnn": "its clocks count rows, and with one row it is a simple-rnn",
-    "bidirectional-lstm": "one row reads the same both ways, and it is an lstm",
-    "attention-lstm": "all attention goes to the only row, and it is an lstm",
-    "transformer": "all attention goes to the only row",
-}
-"""Networks that are nothing of their own with a single row, and why."""
+"""Keras hands all rows of a sequence to one kernel of a GPU."""
 
 CARRIED = 8
 """Chunks in a row over which `stateful` hands the state on."""
@@ -63,9 +43,9 @@ class Network:
 
     cell, units, layers, dropout, recurrent_dropout: the network. shape: one of `SHAPES`. frame: one of `FRAMES`.
     median_gain: how fast the median learns, as a share of the rest; at 0 the inputs do not move it. forget_bias:
-    LSTM forget gates start open (Gers et al. 2000; Jozefowicz et al. 2015). recurrent_initializer: of the weights
-    from state to state. periods: of the modules of a clockwork-rnn, in sessions. heads: of a transformer's
-    attention. truncation: gradients flow back over so many sessions; 0 for all. stateful: in training the state
+    LSTM forget gates start open (Gers et al. 2000; Jozefowicz et al. 2015). kernel_initializer: of the weights from
+    inputs, those of a decoder, a transformer and an mlp included. recurrent_initializer: of the weights from state
+    to state. periods: of the modules of a clockwork-rnn, in sessions. heads: of a transformer's attention. truncation: gradients flow back over so many sessions; 0 for all. stateful: in training the state
     goes on from chunk to chunk. years: newest years that are learnt from; 0 for all. steps: supervised rows a
     chunk; 1 is the textbook many-to-one. epochs, updates: at most so many passes, of at most so many gradient
     steps. batch: chunks a gradient step. schedule: learning_rate falls to zero along a cosine, or stays. clipnorm
@@ -84,6 +64,7 @@ class Network:
     forget_bias: bool = True
     median_gain: float = 0.1
     years: int = 10
+    kernel_initializer: str = "glorot_uniform"
     recurrent_initializer: str = "orthogonal"
     periods: tuple[int, ...] = (1, 2, 4, 8)
     heads: int = 2
@@ -108,7 +89,7 @@ class Network:
     def __post_init__(self) -> None:
         for name, allowed in (
             ("cell", CELLS), ("shape", SHAPES), ("frame", FRAMES), ("schedule", SCHEDULES),
-            ("recurrent_initializer", INITIALISERS),
+            ("kernel_initializer", INITIALISERS), ("recurrent_initializer", INITIALISERS),
         ):  # fmt: skip
             if getattr(self, name) not in allowed:
                 raise SettingsError(f"network.{name} must be one of {sorted(allowed)}, got {getattr(self, name)!r}.")
@@ -170,13 +151,8 @@ def _complaints(network: Network) -> Iterator[str]:
             f"network.clipnorm {network.clipnorm} and network.clipvalue {network.clipvalue} exclude each other. "
             "Set one of them to 0."
         )
-    if network.recurrent_dropout and cell not in (*OF_KERAS, *WITHOUT_RECURRENCE):
-        yield (
-            f"network.recurrent_dropout must be 0 with network.cell {cell!r}, got {network.recurrent_dropout}. "
-            f"Use network.dropout, or one of {sorted(OF_KERAS)}."
-        )
     yield from _carried_in_vain(network)
-    reason = _without_meaning(cell, network.shape)
+    reason = without_meaning(cell, network.shape)
     if reason:
         yield f"network.shape {network.shape!r} has no meaning for {cell!r}: {reason}. Its shapes: {shapes_of(cell)}."
 
@@ -193,17 +169,3 @@ def _carried_in_vain(network: Network) -> Iterator[str]:
             )
         if value and network.shape in SINGLE_ROW:
             yield f"network.{name} must be {off} with network.shape {network.shape!r}, which has no past, got {value}."
-
-
-def shapes_of(cell: str) -> list[str]:
-    """The shapes a network can have."""
-    return [shape for shape in SHAPES if _without_meaning(cell, shape) is None]
-
-
-def _without_meaning(cell: str, shape: str) -> str | None:
-    """Why a network cannot have a shape, or None."""
-    if shape in SINGLE_ROW and cell in OVER_ROWS:
-        return OVER_ROWS[cell]
-    if shape in DECODED and cell in WITHOUT_RECURRENCE:
-        return "it has no recurrence to unroll over the horizons"
-    return None

@@ -14,7 +14,8 @@ from app.errors import TrainingError
 from app.forecasters import networks
 from app.forecasters.gradients import GradientWatch
 from app.forecasters.harx import FittedHarX, HarX
-from app.forecasters.recipe import CARRIED, WITHOUT_RECURRENCE, Network, cudnn_path
+from app.forecasters.recipe import CARRIED, Network, cudnn_path
+from app.forecasters.shapes import WITHOUT_RECURRENCE
 from app.schema import LEVELS
 
 log = logging.getLogger(__name__)

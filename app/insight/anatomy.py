@@ -10,6 +10,7 @@ from keras import ops
 
 from app.errors import DataError
 from app.forecasters.cells import ClockworkRNNCell
+from app.forecasters.decoder import Decoder
 from app.forecasters.layers import AttentionPooling, Framed, Truncated
 from app.insight.replay import Replay, replay
 
@@ -23,12 +24,14 @@ class Watched:
 
     quantiles: (n, horizons, levels), scaled. layers: name → what happened there; "1" is nearest the data, and
     "1 backwards" the half of a bidirectional layer that reads the newest row first.
-    attention: (n, lookback) weights by row, oldest first, where the network has them.
+    attention: (n, lookback) weights by row, oldest first, where the network has them. decoder: name → what happened
+    there, where a decoder unrolls over the horizons: its rows are the horizons, rising.
     """
 
     quantiles: np.ndarray
     layers: Mapping[str, Replay]
     attention: np.ndarray | None
+    decoder: Mapping[str, Replay] = field(default_factory=dict)
 
 
 def standardised(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
@@ -62,13 +65,13 @@ def watch(model: keras.Model, inputs: np.ndarray, held: Held | None = None) -> W
     Args:
         model: as saved by `app.forecasters.recurrent`.
         inputs: (n, rows, features), not standardised.
-        held: gates to hold.
+        held: gates to hold; those of a decoder cannot be.
     """
     notes = _Notes(held or {})
     x = standardised(model, inputs)
     for layer in _chain(model):
         x = notes.through(layer, x)
-    return Watched(quantiles=x.astype("float64"), layers=notes.layers, attention=notes.attention)
+    return Watched(x.astype("float64"), notes.layers, notes.attention, notes.decoder)
 
 
 def carries_state(model: keras.Model) -> bool:
@@ -90,6 +93,7 @@ class _Notes:
     held: Held
     layers: dict[str, Replay] = field(default_factory=dict)
     attention: np.ndarray | None = None
+    decoder: dict[str, Replay] = field(default_factory=dict)
 
     def through(self, layer: keras.layers.Layer, x: np.ndarray) -> np.ndarray:
         """What the layer makes of (n, rows, columns)."""
@@ -99,6 +103,8 @@ class _Notes:
             for inner in layer.layer.layers:
                 x = self.through(inner, x)
             return x[:, None]
+        if isinstance(layer, Decoder):
+            return self._unrolled(layer, x)
         if isinstance(layer, keras.layers.Bidirectional):
             return self._both_ways(layer, x)
         if isinstance(layer, keras.layers.RNN):
@@ -106,6 +112,20 @@ class _Notes:
         if isinstance(layer, AttentionPooling):
             self.attention = ops.convert_to_numpy(layer.weights_of(x.astype("float32")))[:, -1, -layer.lookback :]
         return ops.convert_to_numpy(layer(x.astype("float32")))
+
+    def _unrolled(self, decoder: Decoder, x: np.ndarray) -> np.ndarray:
+        """The horizons read one after the other, from the summary of the last row."""
+        summary = x[:, -1].astype("float32")
+        answer = ops.convert_to_numpy(decoder.told(summary))
+        starts = iter(decoder.first_states(summary))
+        for layer in decoder.layers:
+            if isinstance(layer, keras.layers.RNN):
+                start = [ops.convert_to_numpy(state) for state in next(starts)]
+                self.decoder[_number(layer)] = replay(layer, answer, start=start)
+                answer = self.decoder[_number(layer)].outputs
+            else:
+                answer = ops.convert_to_numpy(layer(answer.astype("float32")))
+        return answer[:, None]
 
     def _both_ways(self, layer: keras.layers.Bidirectional, x: np.ndarray) -> np.ndarray:
         number = _number(layer)

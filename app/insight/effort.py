@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from app.errors import SettingsError
 
 TABLES = (
-    *("gates", "gate_histograms", "gate_lags", "traces", "attention", "memory", "half_lives", "spectrum"),
+    *(
+        "gates",
+        "gate_histograms",
+        "gate_lags",
+        "gate_horizons",
+        "traces",
+        "attention",
+        "memory",
+        "half_lives",
+        "spectrum",
+    ),
     *("attribution", "completeness", "importance", "knockout", "knockout_order", "notes"),
 )
 """Every table of an inspection by name; the first column of each is the model."""

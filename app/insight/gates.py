@@ -20,6 +20,9 @@ CELLS = 20
 BAND = (0.1, 0.9)
 """Quantiles between which 80 % lie: of units and windows, or of windows."""
 
+ALONG = ["mean", "low", "high", "shut", "open"]
+"""What is said of a gate at each row, over units and windows."""
+
 
 def watched_members(models: Sequence[keras.Model], windows: Windows, count: int) -> list[Watched]:
     """Every member of a network watched on at most `count` windows, far apart."""
@@ -35,7 +38,7 @@ def gate_shares(seen: Sequence[Watched]) -> pd.DataFrame:
     """
     rows = [
         (layer, gate, z.mean(), z.std(), (z < SHUT).mean(), (z > OPEN).mean(), z.size)
-        for layer, gate, z, _ in _gates(seen)
+        for layer, gate, z in _gates([one.layers for one in seen])
     ]
     return pd.DataFrame(rows, columns=["layer", "gate", "mean", "deviation", "shut", "open", "values"])
 
@@ -44,7 +47,7 @@ def gate_histograms(seen: Sequence[Watched]) -> pd.DataFrame:
     """The distribution of each gate: layer, gate, above and below (the ends of a cell), share."""
     edges = np.linspace(0, 1, CELLS + 1)
     tables = []
-    for layer, gate, z, _ in _gates(seen):
+    for layer, gate, z in _gates([one.layers for one in seen]):
         share = np.histogram(z, edges)[0] / z.size
         tables.append(
             pd.DataFrame({"layer": layer, "gate": gate, "above": edges[:-1], "below": edges[1:], "share": share})
@@ -59,13 +62,21 @@ def gate_lags(seen: Sequence[Watched]) -> pd.DataFrame:
         Columns layer, gate, lag, mean, low, high (80 % of units and windows lie between), shut, open.
     """
     tables = []
-    for layer, gate, z, lags in _gates(seen):
-        by_lag = np.moveaxis(z, 1, 0).reshape(len(lags), -1)
-        low, high = np.quantile(by_lag, BAND, axis=1)
-        shares = {"shut": (by_lag < SHUT).mean(axis=1), "open": (by_lag > OPEN).mean(axis=1)}
-        named = {"layer": layer, "gate": gate, "lag": lags, "mean": by_lag.mean(axis=1), "low": low, "high": high}
-        tables.append(pd.DataFrame({**named, **shares}))
-    return _joined(tables, ["layer", "gate", "lag", "mean", "low", "high", "shut", "open"])
+    for layer, gate, z in _gates([one.layers for one in seen]):
+        tables.append(pd.DataFrame({"layer": layer, "gate": gate, "lag": seen[0].layers[layer].lags, **_along(z)}))
+    return _joined(tables, ["layer", "gate", "lag", *ALONG])
+
+
+def gate_horizons(seen: Sequence[Watched], horizons: Sequence[int]) -> pd.DataFrame:
+    """Each gate of a decoder by horizon, in sessions ahead; empty without a decoder.
+
+    Returns:
+        Columns layer, gate, horizon, mean, low, high (80 % of units and windows lie between), shut, open.
+    """
+    tables = []
+    for layer, gate, z in _gates([one.decoder for one in seen]):
+        tables.append(pd.DataFrame({"layer": layer, "gate": gate, "horizon": list(horizons), **_along(z)}))
+    return _joined(tables, ["layer", "gate", "horizon", *ALONG])
 
 
 def state_traces(model: keras.Model, windows: Windows) -> pd.DataFrame:
@@ -99,11 +110,19 @@ def pooled(seen: Sequence[Watched]) -> Mapping[str, list[Replay]]:
     return {name: [one.layers[name] for one in seen] for name in seen[0].layers}
 
 
-def _gates(seen: Sequence[Watched]):
-    """Layer, gate, its values (n, rows, units) over all members, and the lag of each row."""
-    for layer, replays in pooled(seen).items():
-        for gate in replays[0].gates:
-            yield layer, gate, np.concatenate([one.gates[gate] for one in replays]), replays[0].lags
+def _gates(members: Sequence[Mapping[str, Replay]]):
+    """Layer, gate, and its values (n, rows, units) over all members."""
+    for layer, first in members[0].items():
+        for gate in first.gates:
+            yield layer, gate, np.concatenate([one[layer].gates[gate] for one in members])
+
+
+def _along(z: np.ndarray) -> dict[str, np.ndarray]:
+    """Of a gate (n, rows, units), row by row: the columns `ALONG`."""
+    by_row = np.moveaxis(z, 1, 0).reshape(z.shape[1], -1)
+    low, high = np.quantile(by_row, BAND, axis=1)
+    shares = {"shut": (by_row < SHUT).mean(axis=1), "open": (by_row > OPEN).mean(axis=1)}
+    return {"mean": by_row.mean(axis=1), "low": low, "high": high, **shares}
 
 
 def _held(seen: Replay) -> tuple[str, np.ndarray]:

@@ -40,6 +40,7 @@ def inspect(
         "gates": gates.gate_shares(seen),
         "gate_histograms": gates.gate_histograms(seen),
         "gate_lags": gates.gate_lags(seen),
+        "gate_horizons": gates.gate_horizons(seen, windows.spec.horizons),
         "traces": gates.state_traces(models[0], windows),
         "attention": gates.attention_lags(seen),
     }
@@ -76,7 +77,9 @@ def _attributed(name: str, models, judged: Windows, few: Windows, repeats: int) 
 def _notes(name: str, tables: dict[str, pd.DataFrame], wanted: int) -> list[tuple[str, str]]:
     """What this network has not, in a sentence each."""
     notes, rows = [], int(tables["half_lives"]["rows"].iloc[0])
-    if tables["gates"].empty:
+    if tables["gates"].empty and len(tables["gate_horizons"]):
+        notes.append(("gates", f"{name} has gates in its decoder only: they are shown by horizon, and none is held."))
+    elif tables["gates"].empty:
         notes.append(("gates", f"{name} has no gates: there is nothing to show and nothing to hold."))
     if tables["traces"].empty:
         notes.append(("state", f"{name} carries no state from session to session: it has no memory but its window."))

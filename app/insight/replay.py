@@ -4,7 +4,7 @@ The equations are those of the cells' docstrings and of docs/methods.md, in NumP
 a replay gives the outputs of the layer itself.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,18 +41,25 @@ class Replay:
         return rows if self.backwards else rows[::-1]
 
 
-def replay(layer: keras.layers.RNN, inputs: np.ndarray, held: Mapping[str, object] | None = None) -> Replay:
+def replay(
+    layer: keras.layers.RNN,
+    inputs: np.ndarray,
+    held: Mapping[str, object] | None = None,
+    start: Sequence[np.ndarray] | None = None,
+) -> Replay:
     """What happens inside a recurrent layer.
 
     Args:
         layer: of Keras or of `app.forecasters.cells`; what it returns of its sequence makes no difference.
         inputs: (n, rows, columns) in time order.
         held: gate → number or (units,) array at which it is held, instead of what the layer computes.
+        start: the first states, each (n, units); zeros by default.
     """
     cell, held = layer.cell, held or {}
     step, sizes = EQUATIONS[type(cell)](cell), _sizes(cell)
     rows = inputs.astype("float64")[:, ::-1] if layer.go_backwards else inputs.astype("float64")
-    states = tuple(np.zeros((len(rows), size)) for size in sizes)
+    empty = (np.zeros((len(rows), size)) for size in sizes)
+    states = tuple(empty if start is None else (np.asarray(state, "float64") for state in start))
     outputs, passed, gates = [], [], []
     for row in range(rows.shape[1]):
         seen: dict[str, np.ndarray] = {}

@@ -22,7 +22,7 @@ CLASSES = {
     )),
     *(("app.forecasters.cells", name) for name in ("ClockworkRNNCell", "DepthGatedLSTMCell", "PeepholeLSTMCell")),
     *(("app.forecasters.layers", name) for name in (
-        "AttentionPooling", "CausalBlock", "Framed", "Hidden", "Positions", "Truncated",
+        "AttentionPooling", "CausalBlock", "DropoutRNN", "Framed", "Hidden", "Positions", "Truncated",
     )),
     ("app.forecasters.decoder", "Decoder"),
     *(("app.forecasters.networks", name) for name in ("LastSteps", "QuantileHead")),

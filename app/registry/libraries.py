@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from app.errors import DamageError
-from app.forecasters import NETWORKS
+from app.forecasters import is_network
 
-READERS = {**dict.fromkeys(NETWORKS, ("keras",)), "quantile-boosting": ("scikit-learn",)}
-"""Model → the libraries whose code reads its files. The other models are numbers in JSON, which any version
-reads. Libraries that only calculate (NumPy, SciPy, TensorFlow, JAX) are judged by the golden output alone."""
+READERS = {"network": ("keras",), "quantile-boosting": ("scikit-learn",)}
+"""Model → the libraries whose code reads its files; "network" is every network. The other models are numbers in
+JSON, which any version reads. Libraries that only calculate (NumPy, SciPy, TensorFlow, JAX) are judged by the golden
+output alone."""
 
 
 def check_libraries(
@@ -24,7 +25,8 @@ def check_libraries(
         DamageError: with both numbers.
     """
     written = card.get("libraries", {})
-    for name in READERS.get(card.get("recipe", card["model"]), ()):
+    model = card.get("recipe", card["model"])
+    for name in READERS.get("network" if is_network(model) else model, ()):
         then, now = written.get(name), installed(name)
         if then is None or _release(then) != _release(now):
             raise DamageError(

@@ -77,7 +77,7 @@ def describe(trained: Trained) -> dict[str, Any]:
 
 
 def fingerprint(windows: Windows, until: np.datetime64) -> str:
-    """SHA-256 of the symbols, dates, returns, features and outlook of every session up to `until`: what is learnt from."""
+    """SHA-256 of symbols, dates, returns, features and outlook of every session up to `until`: what is learnt from."""
     panel = windows.panel
     rows = panel.date <= until
     code = hashlib.sha256("\n".join(panel.symbols).encode())

@@ -16,8 +16,12 @@ from app.registry.libraries import check_libraries
 CARD, SEAL = "card.json", "card.sha256"
 """What a version says of itself, with the SHA-256 of its other files; and the card's own, as sha256sum writes it."""
 
-NAME = re.compile(r"(?P<stamp>\d{14})-(?P<model>[a-z][a-z-]*[a-z])(?:-(?P<number>\d+))?")
-"""A version's id: the second it was made (UTC), its model, and a number from 2 for those of the same second."""
+NAME = re.compile(
+    r"(?P<stamp>\d{14})-(?P<model>[a-z][a-z-]*[a-z](?:\.(?:many|one)-to-(?:many|one)(?:-[a-z]+)*)?)"
+    r"(?:-(?P<number>\d+))?"
+)
+"""A version's id: the second it was made (UTC), its model, and a number from 2 for those of the same second.
+The colon before a shape is a dot here, as not every disk can write it."""
 
 AGAIN = "Train again: `python -m app train`."
 
@@ -48,7 +52,7 @@ def publish(models: Path, card: Mapping[str, Any], write: Callable[[Path], objec
         StorageError: the disk is full or the folder cannot be written.
     """
     stamp = "".join(sign for sign in card["made_at"][:19] if sign.isdigit())
-    folder = _free(Path(models) / f"{stamp}-{card['model']}")
+    folder = _free(Path(models) / f"{stamp}-{card['model'].replace(':', '.')}")
 
     def fill(draft: Path) -> None:
         write(draft)
@@ -65,7 +69,7 @@ def publish(models: Path, card: Mapping[str, Any], write: Callable[[Path], objec
 def of_model(folder: Path) -> str:
     """The model that a version's folder is named after, "" where it is no version's."""
     named = NAME.fullmatch(Path(folder).name)
-    return named["model"] if named else ""
+    return named["model"].replace(".", ":") if named else ""
 
 
 def folders(models: Path, model: str | None = None) -> list[Path]:
@@ -74,7 +78,7 @@ def folders(models: Path, model: str | None = None) -> list[Path]:
     found = [
         (match["stamp"], match["model"], int(match["number"] or 1), path)
         for match, path in named
-        if match and model in (None, match["model"])
+        if match and model in (None, of_model(path))
     ]
     return [path for *_, path in sorted(found)]
 
@@ -191,7 +195,7 @@ def _free(folder: Path) -> Path:
     the newest version an old one.
     """
     stamp = folder.name.partition("-")[0]
-    same = [path.name for path in folders(folder.parent, folder.name.removeprefix(f"{stamp}-"))]
+    same = [path.name for path in folders(folder.parent, of_model(folder))]
     newest = [name for name in same if name.startswith(f"{stamp}-")][-1:]
     if not newest:
         return folder

@@ -14,6 +14,7 @@ from app.report.style import (
     INK,
     MUTED,
     NAIVE_LINE,
+    NAME,
     PAPER,
     ahead,
     dates,
@@ -54,7 +55,7 @@ def skill(ratios: pd.DataFrame, reference: str, columns: int = 1) -> Figure:
     for axes in panels[len(horizons) :]:
         axes.set_visible(False)
     panels[0].xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    panels[0].set_yticks(range(len(models)), [plain(model, 20) for model in models])
+    panels[0].set_yticks(range(len(models)), [plain(model, NAME) for model in models])
     panels[0].set_ylim(len(models) - 0.4, -0.6)
     panels[0].margins(x=0.08)
     figure.supxlabel(f"CRPS relative to {plain(reference)} (= 1); further left is better", fontsize=9, color=MUTED)
@@ -98,7 +99,7 @@ def coverage(reached: pd.DataFrame, title: str) -> Figure:
             marker=marker,
             markersize=4.5 if place == 0 else 3,
             linewidth=1.8 if place == 0 else 1.0,
-            label=plain(model, 20),
+            label=plain(model, NAME),
             zorder=4 if place == 0 else 2,
         )
         if place == 0:
@@ -130,7 +131,7 @@ def pit(histogram: pd.DataFrame, title: str) -> Figure:
         else:
             edges = [*part["above"], 1.0]
             axes.stairs(
-                part["share"], edges, baseline=None, color=color, linewidth=1.2, label=plain(model, 20), zorder=3
+                part["share"], edges, baseline=None, color=color, linewidth=1.2, label=plain(model, NAME), zorder=3
             )
     axes.axhline(0.05, color=INK, linewidth=1.0, linestyle=(0, (4, 3)), zorder=4)
     axes.set(xlim=(0, 1), xlabel="level of the forecast at which the actual fell", ylabel="share of actuals")
@@ -144,7 +145,7 @@ def pit(histogram: pd.DataFrame, title: str) -> Figure:
 def _cells(axes: Axes, part: pd.DataFrame, color: str) -> None:
     width, middle = part["below"] - part["above"], (part["above"] + part["below"]) / 2
     bars = axes.bar(middle, part["share"], width=0.9 * width, color=color, alpha=0.5)
-    bars[1].set_label(plain(part["model"].iloc[0], 20))
+    bars[1].set_label(plain(part["model"].iloc[0], NAME))
     for tail in (bars[0], bars[-1]):
         tail.set(hatch="////", edgecolor=PAPER, linewidth=0)
     axes.vlines(middle, part["low"], part["high"], color=color, linewidth=1.2)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -64,6 +65,29 @@ def gate_lags(table: pd.DataFrame, title: str) -> Figure:
         axes.set(ylim=(0, 1), ylabel="activation")
         towards_origin(axes, part["lag"].max())
     _finish(panels, title, LAG)
+    return figure
+
+
+@styled
+def gate_horizons(table: pd.DataFrame, title: str) -> Figure:
+    """Each gate of a decoder at each horizon: mean over units and windows, and where 80 % lie.
+
+    Args:
+        table: `gate_horizons` of one network.
+        title: what the figure is about.
+    """
+    figure, panels = _layers(table, 2.3)
+    for axes, part in panels:
+        gates, horizons = list(dict.fromkeys(part["gate"])), list(dict.fromkeys(part["horizon"]))
+        for number, gate in enumerate(gates):
+            color, line = GATE_LOOKS[str(gate)]
+            rows = part[part["gate"] == gate].sort_values("horizon")
+            place = np.arange(len(rows)) + 0.12 * (number - (len(gates) - 1) / 2)
+            axes.vlines(place, rows["low"], rows["high"], color=color, linewidth=2.4, alpha=0.45)
+            axes.plot(place, rows["mean"], color=color, linestyle=line, marker="o", markersize=4, label=gate)
+        axes.set(ylim=(0, 1), ylabel="activation")
+        axes.set_xticks(range(len(horizons)), [str(horizon) for horizon in horizons])
+    _finish(panels, title, "horizon, sessions ahead")
     return figure
 
 

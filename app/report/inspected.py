@@ -21,6 +21,8 @@ PARTS = {"median": "median", "width": "width of the band"}
 
 Tables = Mapping[str, pd.DataFrame]
 
+NO_DECODER = pd.DataFrame(columns=["model"])
+
 
 def pictures(tables: Tables) -> dict[str, list[Picture]]:
     """The figures of an inspection, by the part of the section they belong to.
@@ -41,7 +43,10 @@ def inside_sentences(tables: Tables) -> dict[str, list[str]]:
     """What an inspection found, in words, by the part of the section."""
     return {
         "memory": [_half_life(row) for row in tables["half_lives"].itertuples() if row.horizon == _nearest(tables)],
-        "gates": [_openness(model, rows) for model, rows in tables["gates"].groupby("model", sort=False)],
+        "gates": [
+            *(_openness(model, rows) for model, rows in tables["gates"].groupby("model", sort=False)),
+            *(_unrolled(model, rows) for model, rows in decoder_gates(tables).groupby("model", sort=False)),
+        ],
         "attribution": [_weight(tables, model) for model in dict.fromkeys(tables["importance"]["model"])],
         "knockout": [
             _held(group, rows, tables["knockout_order"])
@@ -49,6 +54,11 @@ def inside_sentences(tables: Tables) -> dict[str, list[str]]:
         ],
         "notes": list(tables["notes"]["note"]),
     }
+
+
+def decoder_gates(tables: Tables) -> pd.DataFrame:
+    """Those of every network, by horizon; inspections of earlier releases did not look at them."""
+    return tables.get("gate_horizons", NO_DECODER)
 
 
 def inside_pictures(tables: Tables) -> Iterator[Picture]:
@@ -97,6 +107,7 @@ def _gates(tables: Tables, model: str) -> Iterator[Picture]:
         )
         figure = gate_figures.gate_lags(_of(tables["gate_lags"], model), f"{model} · gates by session")
         yield Picture(f"gates-by-lag-{model}", figure, f"Mean activation of the gates of {model} by session.")
+    yield from _decoded(tables, model)
     paid = _of(tables["attention"], model)
     if len(paid):
         top = paid.loc[paid["mean"].idxmax()]
@@ -109,6 +120,14 @@ def _gates(tables: Tables, model: str) -> Iterator[Picture]:
         caption = f"One line a unit, while {window} is read."
         kind = "memory" if first["state"] == "memory" else "state"
         yield Picture(f"traces-{model}", gate_figures.traces(held, f"{model} · {kind}"), f"{model}: {caption}", caption)
+
+
+def _decoded(tables: Tables, model: str) -> Iterator[Picture]:
+    """The gates of a decoder, where there is one."""
+    if len(rows := _of(decoder_gates(tables), model)):
+        figure = gate_figures.gate_horizons(rows, f"{model} · decoder")
+        caption = _unrolled(model, rows)
+        yield Picture(f"gates-by-horizon-{model}", figure, caption, caption)
 
 
 def _attribution(tables: Tables, model: str) -> Iterator[Picture]:
@@ -153,6 +172,17 @@ def _openness(model: str, shares: pd.DataFrame) -> str:
         for row in shares.itertuples()
     ]
     return f"{model}: {listed(said, limit=12)}."
+
+
+def _unrolled(model: str, rows: pd.DataFrame) -> str:
+    """How open the gates of a decoder are at the first and at the last horizon, and over all of them."""
+    several, said = rows["layer"].nunique() > 1, []
+    for (layer, gate), part in rows.groupby(["layer", "gate"], sort=False):
+        ends = part.iloc[[0, -1]].drop_duplicates("horizon")
+        means = listed([f"{row.mean:.2f} at h = {row.horizon}" for row in ends.itertuples()])
+        shares = f"{percent(part['shut'].mean(), 1)} below 0.1, {percent(part['open'].mean(), 1)} above 0.9"
+        said.append(f"{gate}{f' in layer {layer}' if several else ''} {means} ({shares})")
+    return f"{model}, its decoder: {'; '.join(said)}."
 
 
 def _weight(tables: Tables, model: str) -> str:

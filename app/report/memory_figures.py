@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from app.report.figures import WIDTH
-from app.report.style import INK, MUTED, PAPER, heading, look, percent, plain, styled
+from app.report.style import INK, MUTED, NAME, PAPER, heading, look, percent, plain, styled
 
 LAG = "sessions before the origin"
 FADED = 1e-6
@@ -38,7 +38,9 @@ def memory(table: pd.DataFrame, title: str) -> Figure:
         color = look(str(model))[0]
         low = np.maximum(shown["low"], FADED * rows["mean"].max())
         axes.fill_between(shown["lag"], low, np.maximum(shown["high"], low), color=color, alpha=0.13, linewidth=0)
-        axes.plot(shown["lag"], np.where(shown["mean"] > 0, shown["mean"], np.nan), color=color, label=plain(model, 20))
+        axes.plot(
+            shown["lag"], np.where(shown["mean"] > 0, shown["mean"], np.nan), color=color, label=plain(model, NAME)
+        )
         last, largest = max(last, int(followed["lag"].max())), max(largest, float(rows["mean"].max()))
     if largest > 0:
         axes.set_yscale("log")
@@ -67,7 +69,7 @@ def spectrum(table: pd.DataFrame, title: str) -> Figure:
         first = rows[rows["layer"] == rows["layer"].iloc[0]].sort_values("rank")
         color, marker = look(str(model))
         axes.fill_between(first["rank"], first["low"], first["high"], color=color, alpha=0.15, linewidth=0)
-        axes.plot(first["rank"], first["mean"], color=color, marker=marker, markersize=3, label=plain(model, 20))
+        axes.plot(first["rank"], first["mean"], color=color, marker=marker, markersize=3, label=plain(model, NAME))
     axes.set(xlabel="rank, of the size of the state", ylabel="singular value")
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))

@@ -210,6 +210,7 @@ def _inside(found: Mapping[str, pd.DataFrame], folder: Path) -> dict | None:
         "notes": said["notes"],
         "half_lives": lives.to_dict("records"),
         "gate_rows": found["gates"].to_dict("records"),
+        "decoder_rows": inspected.decoder_gates(found).to_dict("records"),
         "knockout_words": said["knockout"],
         **{part: _show(pictures, folder) for part, pictures in inspected.pictures(found).items()},
     }
@@ -219,8 +220,9 @@ def _show(pictures: Iterable[gallery.Picture], folder: Path) -> list[Shown]:
     """Write each picture to its file, and hold it as text for the page."""
     shown = []
     for picture in pictures:
-        path = folder / "figures" / f"{picture.name}.png"
-        narrow = _image(picture.narrow, path.with_stem(f"{picture.name}-narrow")) if picture.narrow else None
+        name = picture.name.replace(":", ".")  # of a shape; not every disk can write a colon
+        path = folder / "figures" / f"{name}.png"
+        narrow = _image(picture.narrow, path.with_name(f"{name}-narrow.png")) if picture.narrow else None
         shown.append(Shown(image=_image(picture.figure, path), narrow=narrow, alt=picture.alt, caption=picture.caption))
     return shown
 

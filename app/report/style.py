@@ -5,8 +5,10 @@ from collections.abc import Callable
 from functools import wraps
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -65,6 +67,17 @@ MODEL_LOOKS = {
 }
 """Colour and marker of each model: the palette of Okabe & Ito (2008), darkened for thin lines on white."""
 
+SHAPE_LOOKS = {
+    "many-to-one": (INK, 0.2, ""),
+    "many-to-many": (INK, 0.45, "D"),
+    "one-to-many": (PAPER, 0.35, "^"),
+    "one-to-one": ("#c94f00", 0.5, "s"),
+}
+"""Of a network that carries its shape in its name: what its colour is mixed with, how much of it, and its marker."""
+
+NAME = 32
+"""Letters of a model's name that are shown: more than any has, the correction of its intervals aside."""
+
 ACTUAL, NAIVE = INK, MODEL_LOOKS["random-walk"][0]
 NAIVE_LINE = {"color": NAIVE, "linewidth": 1.2, "linestyle": (0, (1.5, 1.2)), "label": "naive"}
 
@@ -75,6 +88,11 @@ def look(model: str) -> tuple[str, str]:
     """Colour and marker of a model, the same in every figure and in every run."""
     if model in MODEL_LOOKS:
         return MODEL_LOOKS[model]
+    cell, _, shape = model.partition(":")
+    if cell in MODEL_LOOKS and shape in SHAPE_LOOKS:
+        (color, marker), (added, share, own) = MODEL_LOOKS[cell], SHAPE_LOOKS[shape]
+        mixed = (1 - share) * np.array(to_rgb(color)) + share * np.array(to_rgb(added))
+        return to_hex(mixed), own or marker
     return OTHER_LOOKS[zlib.crc32(model.encode()) % len(OTHER_LOOKS)]
 
 

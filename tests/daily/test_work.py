@@ -95,8 +95,9 @@ def test_a_challenger_goes_on_from_the_champion_and_neither_knows_what_is_held_o
     assert live["origin"].nunique() == 1
 
 
-def test_another_network_begins_anew(tmp_path, settings, first):
-    wider = settings().model_copy(update={"network": dataclasses.replace(settings().network, units=5)})
+@pytest.mark.parametrize("other", [{"units": 5}, {"shape": "many-to-many"}], ids=str)
+def test_another_network_begins_anew(tmp_path, settings, first, other):
+    wider = settings().model_copy(update={"network": dataclasses.replace(settings().network, **other)})
     _, second = done(tmp_path, wider, "train", [first])
     assert registry.find(wider.versions, second["version"]).card["started_from"] is None
 

@@ -1,4 +1,4 @@
-"""The outlook: nothing of the future, every column as a loop has it, a quarter found again, a market of its own hours."""
+"""The outlook: nothing of the future, columns as a loop has them, a quarter found again, a market for each exchange."""
 
 import numpy as np
 import pandas as pd
@@ -56,7 +56,7 @@ def test_the_same_day_of_earlier_quarters_is_found_again(table):
     wild = pd.Timestamp(calm["date"].iloc[300])
     calm.loc[300, ["high", "low"]] = calm["close"][300] * np.array([1.2, 0.8])
     found, plain = outlook(calm), outlook(calm.assign(high=calm["close"] * 1.01, low=calm["close"] * 0.99))
-    first = [name for name in ANNIVERSARIES]
+    first = list(ANNIVERSARIES)
     for quarter in QUARTERS[:3]:
         again = wild + pd.Timedelta(days=quarter)
         eve = np.busday_offset(again.date(), -1)

@@ -7,7 +7,7 @@ from keras import layers, ops
 
 from app.errors import SettingsError
 from app.forecasters.cells import ClockworkRNNCell, DepthGatedLSTMCell, PeepholeLSTMCell
-from app.forecasters.layers import AttentionPooling, CausalBlock, Framed, Hidden, Positions, Truncated
+from app.forecasters.layers import AttentionPooling, CausalBlock, DropoutRNN, Framed, Hidden, Positions, Truncated
 from tests import reference
 
 UNITS, FEATURES, LOOKBACK = 4, 3, 5
@@ -49,6 +49,26 @@ EQUATIONS = {
     "bidirectional": lambda x, *w: reference.bidirectional_lstm(x, w[:3], w[3:], LOOKBACK),
     "feed-forward": lambda x, *w: reference.feed_forward(x, *w, LOOKBACK),
     "positions": lambda x: x + reference.positions(*x.shape),
+}
+
+
+DROPPED = {
+    "peephole-lstm": lambda **options: DropoutRNN(PeepholeLSTMCell(UNITS), return_sequences=True, **options),
+    "depth-gated-lstm": lambda **options: keras.Sequential(
+        [
+            DropoutRNN(DepthGatedLSTMCell(UNITS, below=False), return_sequences=True, **options),
+            DropoutRNN(DepthGatedLSTMCell(UNITS), return_sequences=True, **options),
+            Hidden(UNITS),
+        ]
+    ),
+    "clockwork-rnn": lambda **options: DropoutRNN(
+        ClockworkRNNCell(UNITS, PERIODS, start=4), return_sequences=True, **options
+    ),
+}
+WITH_MASK = {
+    "peephole-lstm": lambda x, kept, *w: reference.peephole_lstm(x, *w, kept=kept),
+    "depth-gated-lstm": lambda x, kept, *w: reference.depth_gated_lstm(x, w[:3], w[3:], kept=(kept, kept)),
+    "clockwork-rnn": lambda x, kept, *w: reference.clockwork_rnn(x, *w, periods=PERIODS, start=4, kept=kept[0]),
 }
 
 
@@ -182,6 +202,80 @@ def test_a_layer_made_from_its_configuration_is_the_same(name):
     np.testing.assert_array_equal(twin(X), layer(X))
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **options: PeepholeLSTMCell(UNITS, **options),
+        lambda **options: DepthGatedLSTMCell(UNITS, **options),
+        lambda **options: ClockworkRNNCell(UNITS, PERIODS, **options),
+        lambda **options: CausalBlock(1, LOOKBACK, **options),
+    ],
+)
+def test_how_weights_are_drawn_is_part_of_the_configuration(make):
+    made = make(kernel_initializer="random_normal")
+    assert type(made).from_config(made.get_config()).kernel_initializer == "random_normal"
+
+
+@pytest.mark.parametrize("name", DROPPED)
+def test_a_dropout_made_from_its_configuration_draws_the_same(name):
+    layer = wild(DROPPED[name](recurrent_dropout=0.4, seed=7))
+    twin = wild(type(layer).from_config(layer.get_config()))
+    np.testing.assert_array_equal(twin(X, training=True), layer(X, training=True))
+
+
+@pytest.mark.parametrize("name", DROPPED)
+def test_recurrent_dropout_agrees_with_loops_that_are_told_the_mask(name):
+    """Each gate of each sequence has a mask, the same at every row; the next batch has others."""
+    layer, twin = wild(DROPPED[name](recurrent_dropout=0.4, seed=3)), keras.random.SeedGenerator(3)
+    gates = 1 if name == "clockwork-rnn" else 4
+    for _ in range(2):
+        masks = np.stack(
+            [keras.random.dropout(np.ones((len(X), UNITS), "float32"), 0.4, seed=twin) for _ in range(gates)], axis=1
+        )
+        assert set(np.unique(masks.round(3))) == set(np.float32([0, 1.667]))
+        expected = [
+            WITH_MASK[name](x, kept, *numbers(layer)) for x, kept in zip(X.astype("float64"), masks, strict=True)
+        ]
+        np.testing.assert_allclose(ops.convert_to_numpy(layer(X, training=True)), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", DROPPED)
+def test_recurrent_dropout_is_off_in_a_forecast_and_at_rate_0(name):
+    plain = wild(LAYERS[name]())
+    for rate, training in ((0.5, False), (0.0, True), (0.0, False)):
+        layer = wild(DROPPED[name](recurrent_dropout=rate))
+        np.testing.assert_array_equal(layer(X, training=training), plain(X, training=training))
+
+
+@pytest.mark.parametrize(
+    ("make", "twin"),
+    [
+        (lambda **options: PeepholeLSTMCell(UNITS), layers.LSTM),
+        (lambda **options: DepthGatedLSTMCell(UNITS, below=False), layers.LSTM),
+        (lambda **options: ClockworkRNNCell(UNITS, [1, 1]), layers.SimpleRNN),
+    ],
+)
+def test_recurrent_dropout_is_that_of_keras(make, twin):
+    """From the same seed Keras draws the same masks; the cells are made to be those of Keras."""
+    options = {"recurrent_dropout": 0.4, "seed": 5, "return_sequences": True}
+    ours, theirs = DropoutRNN(make(), **options), twin(UNITS, **options)
+    wild(ours)
+    weights = numbers(ours)
+    if len(weights) == 4:
+        ours.cell.peephole.assign(0 * weights.pop(2))
+    theirs.build(X.shape)
+    theirs.set_weights(weights)
+    for _ in range(2):
+        np.testing.assert_allclose(ours(X, training=True)[..., :UNITS], theirs(X, training=True), rtol=1e-5, atol=1e-6)
+
+
+def test_a_state_is_returned_without_the_mask():
+    layer = DropoutRNN(PeepholeLSTMCell(UNITS), recurrent_dropout=0.4, return_sequences=True, return_state=True)
+    answer, h, c = layer(X, training=True)
+    np.testing.assert_array_equal(answer[:, -1], h)
+    assert c.shape == h.shape
+
+
 @pytest.mark.parametrize("rows", [1, 4, 9, 20])
 @pytest.mark.parametrize("name", ["gru", "depth-gated-lstm", "clockwork-rnn"])
 def test_truncation_changes_no_output(name, rows):
@@ -232,6 +326,7 @@ def test_a_row_sees_its_own_window_and_nothing_else(name):
         (lambda: ClockworkRNNCell(4, [2, 1]), "periods must not fall"),
         (lambda: ClockworkRNNCell(4, []), "periods must not fall"),
         (lambda: ClockworkRNNCell(4, [0, 1]), "period must be at least 1, got 0"),
+        (lambda: DropoutRNN(PeepholeLSTMCell(4), 1.0), "recurrent_dropout must be from 0 to below 1, got 1.0"),
     ],
 )
 def test_nonsense_is_refused(make, message):

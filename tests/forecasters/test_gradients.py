@@ -2,13 +2,14 @@
 
 import logging
 import re
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 
 from app.dataset.windows import Chunks
-from app.forecasters import networks
+from app.forecasters import gradients, networks
 from app.forecasters.gradients import Gradients, GradientWatch, gradient_alarm
 from app.forecasters.recipe import Network
 from app.schema import LEVELS
@@ -57,6 +58,20 @@ def test_it_agrees_with_finite_differences():
             step[0, -1 - lag, feature] = 0.02  # a hundredth of a standard deviation of 2
             slopes.append((loss(watch.inputs + step) - loss(watch.inputs - step)) / 0.02)
         assert found[lag] == pytest.approx(np.sqrt((np.array(slopes) ** 2).sum(axis=0).mean()), rel=0.05)
+
+
+def test_what_was_compiled_for_one_training_tells_of_the_weights_and_scales_of_the_next():
+    recipe = Network(cell="simple-rnn", units=4)
+    first, _, _ = watched(recipe, factor=0.5, spread=4.0)
+    second, _, _ = watched(replace(recipe, seed=1), factor=1.5, spread=9.0)
+    assert first.gradient is second.gradient
+    before, found = first.measure().by_lag, second.measure().by_lag
+    gradients._COMPILED.clear()
+    alone = watched(recipe, factor=1.5, spread=9.0)[0]
+    alone.model.set_weights(second.model.get_weights())
+    assert alone.gradient is not second.gradient
+    np.testing.assert_allclose(found, alone.measure().by_lag, rtol=1e-6)
+    assert not np.allclose(found, before, rtol=0.01)
 
 
 def test_truncation_is_no_fault_of_the_network():

@@ -16,8 +16,9 @@ import pytest
 from app.dataset import make_windows
 from app.dataset.windows import Windows, WindowSpec
 from app.errors import SettingsError, TrainingError
-from app.forecasters import NETWORKS, make_recipe, networks, recurrent
+from app.forecasters import NETWORKS, is_network, make_recipe, networks, recurrent
 from app.forecasters.recipe import CELLS, Network, cudnn_path
+from app.registry.archive import check_archive
 
 SPEC = WindowSpec(lookback=6, horizons=(1, 3))
 SMALL = Network(units=8, epochs=1, steps=5, batch=8)
@@ -77,6 +78,22 @@ def every_step(cell: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_every_cell_is_a_choice_by_name():
     assert set(NETWORKS) == set(CELLS)
     assert [make_recipe(name, {"network": SMALL}).cell for name in CELLS] == list(CELLS)
+
+
+def test_a_name_may_carry_a_shape_which_wins_over_the_setting():
+    sections = {"network": dataclasses.replace(SMALL, shape="one-to-one")}
+    made = {name: make_recipe(name, sections) for name in ("gru", "gru:many-to-one", "lstm:one-to-many")}
+    assert [recipe.shape for recipe in made.values()] == ["one-to-one", "many-to-one", "one-to-many"]
+    assert [recipe.cell for recipe in made.values()] == ["gru", "gru", "lstm"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("lstm", True), ("lstm:many-to-many", True), ("har", False), ("lstm-volatility", False), ("lstm:x", False),
+     ("lstm:many-to-many-volatility", False)],
+)  # fmt: skip
+def test_a_network_is_known_by_its_name(name, expected):
+    assert is_network(name) == expected
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -152,6 +169,34 @@ def test_the_clocks_of_every_module_strike_at_the_origin():
     assert model.get_layer("recurrent_1").cell.start == SPEC.lookback - 1
 
 
+@pytest.mark.parametrize(("cell", "shape"), [*((cell, "many-to-one") for cell in CELLS), ("gru", "many-to-many"),
+                                             ("peephole-lstm", "one-to-one")])  # fmt: skip
+def test_weights_from_inputs_are_drawn_as_set(cell, shape, tmp_path):
+    """Columns or rows of an orthogonal matrix have products 0 and 1, whoever draws it; others have not."""
+    for initialiser, orthogonal in (("orthogonal", True), ("glorot_uniform", False)):
+        model = _untrained(cell, shape=shape, units=8, kernel_initializer=initialiser)
+        model.save(tmp_path / "drawn.keras")
+        check_archive(tmp_path / "drawn.keras")
+        found = [_is_orthogonal(np.asarray(weight)) for weight in _from_inputs(model)]
+        assert set(found) == {orthogonal}
+
+
+def _from_inputs(model: keras.Model) -> list:
+    """Weights from what is read, up to the head."""
+    named = [weight for weight in model.weights if weight.path.rpartition("/")[2] in ("kernel", "depth_kernel")]
+    return [
+        weight
+        for weight in named
+        if not any(part in weight.path for part in ("quantiles", "bridge", "attention/kernel"))
+    ]
+
+
+def _is_orthogonal(weight: np.ndarray) -> bool:
+    flat = weight.reshape(-1, weight.shape[-1])
+    flat = flat.T if flat.shape[0] < flat.shape[1] else flat
+    return bool(np.allclose(flat.T @ flat, np.eye(flat.shape[1]), atol=1e-4))
+
+
 @pytest.mark.parametrize(("settings", "clip"), [({}, (1.0, None)), ({"clipnorm": 0, "clipvalue": 0.5}, (None, 0.5)),
                                                 ({"clipnorm": 0}, (None, None))])  # fmt: skip
 def test_gradients_are_clipped_as_set(settings, clip):
@@ -177,16 +222,41 @@ def test_the_learning_rate_falls_along_a_cosine_or_stays():
         ({"cell": "clockwork-rnn", "periods": ()}, r"network.periods must be .* got \[\]"),
         ({"cell": "transformer", "heads": 3}, "network.units must be a multiple of network.heads 3, got 16"),
         ({"clipvalue": 1.0}, "network.clipnorm 1.0 and network.clipvalue 1.0 exclude each other. Set one of them to 0"),
-        ({"cell": "peephole-lstm", "recurrent_dropout": 0.1}, "network.recurrent_dropout must be 0 with network.cell"),
         ({"cell": "bidirectional-lstm", "truncation": 5}, "network.truncation must be 0 with network.cell"),
         ({"schedule": "linear"}, r"network.schedule must be one of \['constant', 'cosine'\], got 'linear'"),
         ({"recurrent_initializer": "zeros"}, "network.recurrent_initializer must be one of"),
+        ({"kernel_initializer": "he"}, r"network.kernel_initializer must be one of \['glorot_uniform', .*got 'he'\.$"),
     ],
 )
 def test_nonsense_is_refused_in_one_line(settings, message):
     with pytest.raises(SettingsError, match=message) as caught:
         Network(**settings)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("cell", ["simple-rnn", "lstm", "gru", "peephole-lstm", "depth-gated-lstm", "clockwork-rnn"])
+def test_layers_forget_different_parts_of_their_states(cell):
+    model = _untrained(cell, layers=2, recurrent_dropout=0.5)
+    recurrent = [layer for layer in model.layers if isinstance(layer, keras.layers.RNN)]
+    assert [layer.get_config()["recurrent_dropout"] for layer in recurrent] == [0.5, 0.5]
+    draws = [layer.draws if hasattr(layer, "draws") else layer.cell.seed_generator for layer in recurrent]
+    assert len({drawn.get_config()["seed"] for drawn in draws}) == 2
+
+
+@pytest.mark.parametrize("cell", ["peephole-lstm", "depth-gated-lstm", "clockwork-rnn"])
+@pytest.mark.parametrize("settings", [{}, {"truncation": 4}, {"shape": "many-to-many"}], ids=str)
+def test_a_network_with_recurrent_dropout_forecasts_without_and_is_saved(cell, settings, tmp_path):
+    plain, model = _untrained(cell, **settings), _untrained(cell, recurrent_dropout=0.5, **settings)
+    rng = np.random.default_rng(4)
+    model.set_weights([rng.normal(scale=0.4, size=weight.shape) for weight in model.get_weights()])
+    plain.set_weights(model.get_weights())
+    inputs = dataset().gather()[:4]
+    np.testing.assert_array_equal(model(inputs), plain(inputs))
+    taught = [np.asarray(model(inputs, training=True)) for _ in range(2)]
+    assert not np.allclose(*taught, atol=1e-3)
+    model.save(tmp_path / "dropped.keras")
+    check_archive(tmp_path / "dropped.keras")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "dropped.keras")(inputs), plain(inputs))
 
 
 def test_what_does_not_concern_a_network_does_not_stop_it():
@@ -247,7 +317,7 @@ for path in sorted(folder.glob("*.keras")):
     answers[path.stem] = np.asarray(model(given["inputs"]))
     (folder / "back").mkdir(exist_ok=True)
     model.save(folder / "back" / path.name)
-    if path.stem in ("clockwork-rnn", "depth-gated-lstm"):
+    if path.stem in ("clockwork-rnn", "depth-gated-lstm", "dropped"):
         trainer = networks.trainer(model, given["panel"], 9, 4)
         trainer.compile(keras.optimizers.SGD(0.1), networks.PinballLoss())
         trainer.train_on_batch(given["ends"], given["targets"])
@@ -264,6 +334,7 @@ def on_jax(tmp_path_factory):
     windows = dataset()
     for cell in CELLS:
         trained(cell).models[0].save(folder / f"{cell}.keras")
+    _dropped().save(folder / "dropped.keras")
     given = {
         "inputs": windows.gather()[:6],
         "panel": np.array(windows.panel.features),
@@ -299,6 +370,21 @@ def test_a_gradient_step_is_the_same_on_jax(cell, on_jax):
     for number, weight in enumerate(after):
         np.testing.assert_allclose(answers[f"{cell} {number}"], weight, rtol=1e-3, atol=1e-5)
     assert not np.allclose(before[-2], after[-2])
+
+
+@needs_jax
+def test_recurrent_dropout_forecasts_the_same_on_jax_and_trains_there(on_jax):
+    _, given, answers = on_jax
+    np.testing.assert_allclose(answers["dropped"], _dropped()(given["inputs"]), rtol=1e-4, atol=1e-5)
+    before = _dropped().get_weights()
+    after = [answers[f"dropped {number}"] for number in range(len(before))]
+    assert all(np.isfinite(weight).all() for weight in after)
+    assert not np.array_equal(before[-1], after[-1])
+
+
+def _dropped() -> keras.Model:
+    """A network with recurrent dropout."""
+    return _untrained("peephole-lstm", recurrent_dropout=0.5)
 
 
 def _untrained(cell: str, **settings) -> keras.Model:

@@ -18,8 +18,9 @@ from app.dataset.windows import Panel, Windows, WindowSpec
 from app.errors import SettingsError
 from app.forecasters import networks
 from app.forecasters.decoder import Decoder
-from app.forecasters.recipe import CELLS, SHAPES, Network, shapes_of
+from app.forecasters.recipe import CELLS, Network
 from app.forecasters.recurrent import FittedNetwork
+from app.forecasters.shapes import SHAPES, shapes_of
 from app.registry.archive import check_archive
 from app.schema import LEVELS
 from tests import reference

@@ -59,6 +59,25 @@ def test_a_gate_is_shown_at_the_lag_at_which_it_opens(cell):
     assert opened["layer"].tolist() == list(dict.fromkeys(table["layer"]))
 
 
+@pytest.mark.parametrize("shape", ["many-to-many", "one-to-many"])
+def test_a_gate_of_a_decoder_is_shown_at_the_horizon_at_which_it_opens(shape):
+    """The input gate sees which horizon it is, and opens at the second; at the first it is shut."""
+    model = planted.network("lstm", shape=shape)
+    cell = model.get_layer("decoder").layers[0].cell
+    kernel, recurrent, bias = (np.array(weight) for weight in cell.get_weights())
+    kernel[:, : planted.UNITS], recurrent[:, : planted.UNITS], bias[: planted.UNITS] = 0.0, 0.0, SHUT
+    kernel[-1, : planted.UNITS] = OPEN - SHUT
+    cell.set_weights([kernel, recurrent, bias])
+    table = gates.gate_horizons(seen_by(model), planted.SPEC.horizons)
+    found = table[table["gate"] == "input"]
+    assert found["horizon"].tolist() == [1, 3]
+    assert found[["mean", "shut", "open"]].to_numpy().tolist() == [[pytest.approx(0), 1, 0], [pytest.approx(1), 0, 1]]
+    assert set(table["gate"]) == {"forget", "input", "output"}
+    others = table[table["gate"] != "input"]
+    assert ((others["low"] <= others["mean"]) & (others["mean"] <= others["high"])).all()
+    assert gates.gate_horizons(seen_by(planted.network("lstm")), planted.SPEC.horizons).empty
+
+
 def test_attention_is_shown_at_the_lag_that_gets_it():
     """Scores are 50 times tanh of the first unit of a state that carries the row's first feature."""
     model = planted.network("attention-lstm", wild=0)

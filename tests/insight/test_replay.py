@@ -7,6 +7,7 @@ from keras import layers
 
 from app.forecasters.cells import ClockworkRNNCell, DepthGatedLSTMCell, PeepholeLSTMCell
 from app.forecasters.recipe import CELLS
+from app.forecasters.shapes import shapes_of
 from app.insight.anatomy import responder, standardised, watch
 from app.insight.replay import logistic, replay
 from tests.insight import planted
@@ -50,6 +51,27 @@ def test_a_watched_network_forecasts_as_it_does_unwatched(cell, depth, truncatio
     expected = model.predict_on_batch(inputs)
     np.testing.assert_allclose(watch(model, inputs).quantiles, expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(responder([model])(standardised(model, inputs)), expected, rtol=1e-5, atol=1e-5)
+
+
+DECODED = [(cell, shape) for shape in ("many-to-many", "one-to-many") for cell in CELLS if shape in shapes_of(cell)]
+
+
+@pytest.mark.parametrize(("cell", "shape", "depth"), [*((*one, 1) for one in DECODED), ("gru", "many-to-many", 2)])
+def test_a_watched_decoder_does_what_the_layer_does(cell, shape, depth):
+    """Forecasts are those of the model, and what each layer gives at each horizon is what Keras's layer gives."""
+    model = planted.network(cell, shape=shape, layers=depth)
+    inputs = planted.windows().gather()[:5]
+    seen, decoder = watch(model, inputs), model.get_layer("decoder")
+    np.testing.assert_allclose(seen.quantiles, model.predict_on_batch(inputs), rtol=1e-5, atol=1e-5)
+    before = keras.Model(model.inputs, model.get_layer("last").output)
+    summary = before(inputs)[:, 0]
+    answer, starts = decoder.told(summary), iter(decoder.first_states(summary))
+    recurrent = [layer for layer in decoder.layers if isinstance(layer, layers.RNN)]
+    assert list(seen.decoder) == [str(number + 1) for number in range(len(recurrent))]
+    for layer, replayed in zip(recurrent, seen.decoder.values(), strict=True):
+        answer = layer(answer, initial_state=next(starts))
+        np.testing.assert_allclose(replayed.outputs, answer, rtol=1e-5, atol=1e-5)
+        assert replayed.outputs.shape[:2] == (5, len(planted.SPEC.horizons))
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,8 @@ def test_a_golden_file_with_pickle_in_it_is_refused(published, tmp_path):
     ("model", "then", "refused"),
     [
         ("gru", "3.15.9", False), ("gru", "3.14.1", True), ("gru", "2.15.1", True), ("gru", None, True),
-        ("ewma", "3.14.1", False), ("quantile-boosting", "3.15.1", True), ("garch", None, False),
+        ("gru:one-to-one", "3.14.1", True), ("ewma", "3.14.1", False),
+        ("quantile-boosting", "3.15.1", True), ("garch", None, False),
     ],
 )  # fmt: skip
 def test_another_release_of_the_library_that_reads_the_files_is_refused_a_patch_is_not(model, then, refused):

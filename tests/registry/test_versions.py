@@ -43,6 +43,15 @@ def test_a_version_of_a_second_whose_older_ones_were_removed_is_still_the_newest
     assert registry.newest(tmp_path, "lstm").id == after.id
 
 
+def test_a_shape_is_part_of_the_model_and_is_written_without_a_colon(tmp_path):
+    card = {**CARD, "model": "lstm:many-to-many"}
+    ids = [registry.publish(tmp_path, card, write).id for _ in range(2)]
+    assert ids == ["20260102030405-lstm.many-to-many", "20260102030405-lstm.many-to-many-2"]
+    assert registry.newest(tmp_path, "lstm:many-to-many").id == ids[1]
+    assert registry.of_model(tmp_path / ids[1]) == "lstm:many-to-many"
+    assert registry.versions(tmp_path, "lstm") == []
+
+
 def test_versions_of_other_models_are_not_mixed_up(tmp_path):
     registry.publish(tmp_path, {**CARD, "model": "gru", "made_at": "2027-01-01T00:00:00+00:00"}, write)
     registry.publish(tmp_path, {**CARD, "model": "peephole-lstm", "made_at": "2027-01-01T00:00:00+00:00"}, write)

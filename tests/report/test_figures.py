@@ -5,10 +5,11 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.dates import date2num
 
-from app.forecasters import GUESSES, MODELS, USUAL
+from app.forecasters import GUESSES, MODELS, NETWORKS, USUAL
+from app.forecasters.shapes import shapes_of
 from app.report import figures
 from app.report.pricing import history, priced
-from app.report.style import MODEL_LOOKS, look
+from app.report.style import MODEL_LOOKS, NAME, look
 from app.report.tables import skill_ratios
 
 
@@ -217,5 +218,8 @@ def test_every_model_has_a_look_of_its_own_and_a_stranger_keeps_his():
     assert set(MODELS) - set(GUESSES) <= set(MODEL_LOOKS)
     usual = [marker for name, (_, marker) in MODEL_LOOKS.items() if name in {*USUAL, "gru", "simple-rnn", "har"}]
     assert len(set(usual)) == len(usual)  # matplotlib has fewer filled markers than we have models
+    shaped = [look(f"{name}:{shape}") for name in NETWORKS for shape in shapes_of(name)]
+    assert len({*shaped, *MODEL_LOOKS.values()}) == len(shaped) + len(MODEL_LOOKS)
+    assert max(len(f"{name}:{shape}") for name in NETWORKS for shape in shapes_of(name)) <= NAME
     assert look("mine") == look("mine")
     assert look("mine") not in MODEL_LOOKS.values()

@@ -34,6 +34,11 @@ def tables(costs=(0.03, 0.01, 0.02), p_value=0.01) -> dict[str, pd.DataFrame]:
         ],
         "gate_histograms": [rows("lstm", layer="1", gate=gate, **cells) for gate in GATES],
         "gate_lags": [rows("lstm", layer="1", gate=gate, **fading, shut=0.0, open=0.0) for gate in GATES],
+        "gate_horizons": [
+            rows("lstm", layer="1", gate=gate, horizon=[1, 5], mean=[0.25, 0.75], low=0.2, high=0.8, shut=[0.0, 0.1],
+                 open=0.5)
+            for gate in GATES
+        ],
         "traces": [
             rows("lstm", symbol="UP", origin=pd.Timestamp("2024-01-31"), layer="1", state="memory", unit=unit, lag=LAGS,
                  value=0.1 * unit * LAGS)
@@ -85,7 +90,7 @@ def test_every_network_has_its_figures_and_none_for_what_it_has_not():
     drawn = {part: [picture.name for picture in group] for part, group in pictures(tables()).items()}
     assert drawn == {
         "memory": ["memory-median", "memory-width", "spectrum"],
-        "gates": ["gates-lstm", "gates-by-lag-lstm", "attention-lstm", "traces-lstm"],
+        "gates": ["gates-lstm", "gates-by-lag-lstm", "gates-by-horizon-lstm", "attention-lstm", "traces-lstm"],
         "attribution": ["importance-lstm", "attribution-lstm", "importance-mlp", "attribution-mlp"],
         "knockout": ["knockout-lstm"],
     }
@@ -140,16 +145,35 @@ def test_a_forecast_that_depends_on_nothing_is_said_to():
 def test_the_page_holds_everything_and_nothing_from_elsewhere(tmp_path):
     page = write_inspection(tables(), "Inside <the> networks", "Looked at today.", tmp_path).read_text(encoding="utf-8")
     assert "Inside &lt;the&gt; networks" in page
-    assert page.count("data:image/png;base64,") == 12 == len(list((tmp_path / "figures").glob("*.png")))
+    assert page.count("data:image/png;base64,") == 13 == len(list((tmp_path / "figures").glob("*.png")))
     assert "http" not in page.replace("Content-Security-Policy", "").replace("http-equiv", "")
     for words in ("mlp has no gates", "What each gate is worth", "on 252 days", "Below 0.1, %"):
         assert words in page
 
 
+def test_a_shape_in_the_name_of_a_network_is_shown_and_names_no_file_with_a_colon(tmp_path):
+    shaped = {name: table.replace({"model": {"lstm": "lstm:many-to-many"}}) for name, table in tables().items()}
+    page = write_inspection(shaped, "Inside", "Today.", tmp_path).read_text(encoding="utf-8")
+    assert "lstm:many-to-many" in page
+    drawn = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert "gates-lstm.many-to-many.png" in drawn
+    assert not any(":" in name for name in drawn)
+
+
+def test_the_gates_of_a_decoder_are_said_by_horizon_and_left_out_where_nobody_looked(tmp_path):
+    found = tables()
+    said = "lstm, its decoder: forget 0.25 at h = 1 and 0.75 at h = 5 (5.0 % below 0.1, 50.0 % above 0.9); input"
+    assert any(line.replace("\xa0", " ").startswith(said) for line in inside_sentences(found)["gates"])
+    assert "Gates of decoders" in write_inspection(found, "", "", tmp_path / "new").read_text(encoding="utf-8")
+    of_an_earlier_release = {name: table for name, table in found.items() if name != "gate_horizons"}
+    page = write_inspection(of_an_earlier_release, "", "", tmp_path / "old").read_text(encoding="utf-8")
+    assert "Gates of decoders" not in page
+
+
 def test_a_report_has_the_section_only_where_somebody_looked(findings, tmp_path):
     assert arrange(findings, tmp_path)["seen"] is None
     seen = arrange(replace(findings, inspection=tables()), tmp_path)["seen"]
-    assert len(seen["gates"]) == 4
+    assert len(seen["gates"]) == 5
     assert len(seen["half_lives"]) == 4
 
 

@@ -45,13 +45,14 @@ class Network:
     median_gain: how fast the median learns, as a share of the rest; at 0 the inputs do not move it. forget_bias:
     LSTM forget gates start open (Gers et al. 2000; Jozefowicz et al. 2015). kernel_initializer: of the weights from
     inputs, those of a decoder, a transformer and an mlp included. recurrent_initializer: of the weights from state
-    to state. periods: of the modules of a clockwork-rnn, in sessions. heads: of a transformer's attention. truncation: gradients flow back over so many sessions; 0 for all. stateful: in training the state
-    goes on from chunk to chunk. years: newest years that are learnt from; 0 for all. steps: supervised rows a
-    chunk; 1 is the textbook many-to-one. epochs, updates: at most so many passes, of at most so many gradient
-    steps. batch: chunks a gradient step. schedule: learning_rate falls to zero along a cosine, or stays. clipnorm
-    bounds the norm of each weight's gradient (Pascanu et al. 2013), clipvalue each of its numbers; 0 for no bound.
-    slack: an epoch is as good as the best if its validation loss is at most this share above. patience: epochs in a
-    row that were not as good before stopping. members: networks, differing in seed, whose quantiles are averaged.
+    to state. periods: of the modules of a clockwork-rnn, in sessions. heads: of a transformer's attention. truncation:
+    gradients flow back over so many sessions; 0 for all. stateful: in training the state goes on from chunk to chunk.
+    years: newest years that are learnt from; 0 for all. steps: supervised rows a chunk; 1 is the textbook
+    many-to-one. epochs, updates: at most so many passes, of at most so many gradient steps. batch: chunks a gradient
+    step. schedule: learning_rate falls to zero along a cosine, or stays. clipnorm bounds the norm of each weight's
+    gradient (Pascanu et al. 2013), clipvalue each of its numbers; 0 for no bound. slack: an epoch is as good as the
+    best if its validation loss is at most this share above. patience: epochs in a row that were not as good before
+    stopping. members: networks, differing in seed, whose quantiles are averaged.
     """
 
     cell: str = "lstm"

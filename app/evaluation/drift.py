@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from app.evaluation.gate import Match, match
 from app.evaluation.overlap import mean_variance
@@ -76,9 +76,9 @@ def _coverage(rows: pd.DataFrame, model: str, horizon: int, level: float) -> Ite
         spread = np.sqrt(max(mean_variance(shares, horizon), *_least(shares, nominal, horizon, len(recent))))
         freedom = len(shares) / horizon - 1
         away = (shares.mean() - nominal) / spread
-        p_value = float(2 * stats.t.sf(abs(away), df=freedom))
+        p_value = float(2 * special.stdtr(freedom, -abs(away)))
         if p_value < level:
-            half = stats.t.isf(level / 2, df=freedom) * spread
+            half = -special.stdtrit(freedom, level / 2) * spread
             band = f"{max(100 * (nominal - half), 0):.0f} to {min(100 * (nominal + half), 100):.0f} %"
             sentence = (
                 f"{model} at h = {horizon}: {100 * shares.mean():.0f} % of the actuals of the newest {len(shares)} "
@@ -127,4 +127,4 @@ def _size(difference: float) -> str:
 
 def _above(mean: float, variance: float, freedom: float) -> float:
     """One-sided p-value of a mean above 0; 1 where nothing varies."""
-    return float(stats.t.sf(mean / np.sqrt(variance), df=freedom)) if variance > 0 else 1.0
+    return float(special.stdtr(freedom, -mean / np.sqrt(variance))) if variance > 0 else 1.0

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from app.errors import DataError
 from app.evaluation.metrics import losses
@@ -188,7 +188,7 @@ def chance(difference: np.ndarray, horizon: int) -> float:
     if not min(slow, overlapping) > 0:
         return 1.0
     tests = ((slow, COSINES), (overlapping, days / horizon - 1))
-    return max(float(stats.t.cdf(mean / np.sqrt(variance), df=freedom)) for variance, freedom in tests)
+    return max(float(special.stdtr(freedom, mean / np.sqrt(variance))) for variance, freedom in tests)
 
 
 def _objection(ours: pd.DataFrame, theirs: pd.DataFrame, reproduces: bool) -> str | None:

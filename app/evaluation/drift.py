@@ -66,14 +66,15 @@ def alarms(
 
 def _coverage(rows: pd.DataFrame, model: str, horizon: int, level: float) -> Iterator[Alarm]:
     """An alarm for each interval that held too few or too many of the newest actuals."""
-    newest = np.sort(rows["origin"].unique())[-_days(horizon) :]
-    if len(newest) < _days(horizon):
+    origins, day = np.unique(rows["origin"].to_numpy(), return_inverse=True)
+    if len(origins) < _days(horizon):
         return
-    recent = rows[rows["origin"] >= newest[0]]
-    for nominal, (low, high) in INTERVALS.items():
-        inside = (recent[low] <= recent["actual"]) & (recent["actual"] <= recent[high])
-        shares = inside.groupby(recent["origin"]).mean().to_numpy()
-        spread = np.sqrt(max(mean_variance(shares, horizon), *_least(shares, nominal, horizon, len(recent))))
+    recent = day >= len(origins) - _days(horizon)
+    day, actual = day[recent] - day[recent].min(), rows["actual"].to_numpy()[recent]
+    for nominal, ends in INTERVALS.items():
+        low, high = (rows[end].to_numpy()[recent] for end in ends)
+        shares = np.bincount(day, (low <= actual) & (actual <= high)) / np.bincount(day)
+        spread = np.sqrt(max(mean_variance(shares, horizon), *_least(shares, nominal, horizon, len(actual))))
         freedom = len(shares) / horizon - 1
         away = (shares.mean() - nominal) / spread
         p_value = float(2 * special.stdtr(freedom, -abs(away)))

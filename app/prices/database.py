@@ -104,7 +104,7 @@ def check_integrity(connection: sqlite3.Connection, path: Path) -> None:
         raise _damage(path, found[0])
     orphan = connection.execute("PRAGMA foreign_key_check").fetchone()
     if orphan:
-        raise _damage(path, f"a row of {orphan[0]} belongs to no fetch")
+        raise _damage(path, f"a row of {orphan[0]} belongs to no {orphan[2]}")
     version = _check_ours(connection, path)
     guards = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")}
     missing = sorted({name for table in TABLES if table.since <= version for name in table.guards()} - guards)

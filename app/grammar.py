@@ -148,8 +148,8 @@ def _add_prices(commands: argparse._SubParsersAction, parents: list[Parser]) -> 
     """The commands about prices alone."""
     prices = commands.add_parser(
         "prices",
-        help="import, check or show prices, or what is in quarantine",
-        description="import, check or show prices, or list what was told and is not believed yet",
+        help="import, check or show prices, or what is in quarantine; verify the ledger",
+        description="import, check or show prices, list what was told and is not believed yet, or verify the ledger",
     )
     actions = prices.add_subparsers(metavar="ACTION", required=True)
     stored = _add(actions, "import", "store the prices of files in the ledger", parents, command="prices:import_")
@@ -169,6 +169,8 @@ def _add_prices(commands: argparse._SubParsersAction, parents: list[Parser]) -> 
         parents,
         command="prices:quarantine",
     )
+    meaning = "read every page of the ledger, its indexes and references; exit code 8 if it is damaged"
+    _add(actions, "verify", meaning, parents, command="prices:verify")
 
 
 def _add_as_of(action: Parser) -> None:

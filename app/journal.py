@@ -158,14 +158,11 @@ class Journal:
         """
         query = _FORECASTS.replace("/* models */", f"AND model IN ({', '.join('?' * len(models))})" if models else "")
         rows = self._rows(query, (self.source, since, until, *models))
-        names = "model symbol origin horizon date origin_close version published_at actual q".split()
-        table = pd.DataFrame(rows, columns=names).astype({"model": "str", "symbol": "str", "horizon": "int64"})
-        quantiles = np.frombuffer(b"".join(table["q"]), "<f8").reshape(len(table), len(QUANTILES))
-        table = pd.concat([table.drop(columns="q"), pd.DataFrame(quantiles, columns=list(QUANTILES))], axis=1)
-        for name in ("origin", "date"):
-            table[name] = pd.to_datetime(table[name]).astype("datetime64[ns]")
-        table[["origin_close", "actual"]] = table[["origin_close", "actual"]].astype("float64")
-        return table[[*FORECAST_COLUMNS, "version", "published_at"]]
+        *told, said = zip(*rows, strict=True) if rows else [()] * (len(_TOLD) + 1)
+        columns = {name: np.array(part, kind) for (name, kind), part in zip(_TOLD.items(), told, strict=True)}
+        quantiles = np.frombuffer(b"".join(said), "<f8").reshape(len(rows), len(QUANTILES))
+        table = pd.DataFrame(columns | dict(zip(QUANTILES, quantiles.T, strict=True)))
+        return table.astype({"model": "str", "symbol": "str"})[[*FORECAST_COLUMNS, "version", "published_at"]]
 
     def awaited(self, since: str, settled_before: str) -> pd.DataFrame:
         """What was forecast and may have come true: symbol, origin and horizon, each once.
@@ -193,15 +190,16 @@ class Journal:
         Returns:
             How many were not known, or known otherwise.
         """
-        added = 0
+        rows, added = actuals[actuals["actual"].notna()], 0
+        days = rows["origin"].dt.strftime("%Y-%m-%d")
         with writing(self.path, self.wait_s) as connection:
-            for row in actuals[actuals["actual"].notna()].itertuples(index=False):
-                key = (self.source, row.symbol, f"{row.origin:%Y-%m-%d}", int(row.horizon))
+            for symbol, day, horizon, actual in zip(rows["symbol"], days, rows["horizon"], rows["actual"], strict=True):
+                key = (self.source, symbol, day, horizon)
                 known = connection.execute(_ACTUAL, key).fetchone()
-                if known is not None and abs(known[1] - row.actual) <= TOLERANCE:
+                if known is not None and abs(known[1] - actual) <= TOLERANCE:
                     continue
                 at = _after(known[0] if known else None)
-                connection.execute("INSERT INTO actual VALUES (?, ?, ?, ?, ?, ?)", (*key, at, float(row.actual)))
+                connection.execute("INSERT INTO actual VALUES (?, ?, ?, ?, ?, ?)", (*key, at, actual))
                 added += 1
         return added
 
@@ -263,6 +261,12 @@ _FORECASTS = """SELECT model, symbol, origin, horizon, target, origin_close, ver
     quantiles FROM forecast WHERE source = ? AND origin BETWEEN ? AND ? /* models */
     ORDER BY origin, model, symbol, horizon"""
 
+_TOLD = {
+    "model": "object", "symbol": "object", "origin": "datetime64[ns]", "horizon": "int64", "date": "datetime64[ns]",
+    "origin_close": "float64", "version": "object", "published_at": "object", "actual": "float64",
+}  # fmt: skip
+"""What `_FORECASTS` gives before the quantiles, in its order → the type; texts are objects."""
+
 _NEWEST_ORIGINS = """WITH RECURSIVE each(symbol) AS (SELECT min(symbol) FROM forecast WHERE source = ?1 UNION ALL
     SELECT (SELECT min(symbol) FROM forecast WHERE source = ?1 AND symbol > each.symbol) FROM each WHERE symbol NOTNULL)
     SELECT symbol, (SELECT max(origin) FROM forecast WHERE source = ?1 AND symbol = each.symbol) FROM each
@@ -291,8 +295,6 @@ def _written(moment: dt.datetime | None) -> str:
 def _after(newest: str | None) -> str:
     """Now, or just after `newest` when the clock stands before it: what is written later always counts as newer."""
     now = _written(None)
-    return (
-        now
-        if newest is None or newest < now
-        else _written(dt.datetime.fromisoformat(newest) + dt.timedelta(microseconds=1))
-    )
+    if newest is None or newest < now:
+        return now
+    return _written(dt.datetime.fromisoformat(newest) + dt.timedelta(microseconds=1))

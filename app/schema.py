@@ -46,10 +46,16 @@ def prices_table(table: pd.DataFrame) -> pd.DataFrame:
     days = pd.to_datetime(table["date"]).dt.tz_localize(None).dt.normalize().dt.as_unit("ns")
     columns = {"symbol": table["symbol"].astype("str").array, "date": days.array}
     for name in PRICE_FIELDS:
-        given = table.get(name, pd.Series(absent.get(name, np.nan), table.index))
-        number = pd.to_numeric(given, errors="coerce").to_numpy("float64", na_value=np.nan)
+        number = _numbers(table[name]) if name in table.columns else np.full(len(table), np.nan)
         columns[name] = np.where(np.isnan(number), absent[name], number) if name in absent else number
-    return pd.DataFrame(columns)[list(PRICE_COLUMNS)]
+    return pd.DataFrame(columns)
+
+
+def _numbers(given: pd.Series) -> np.ndarray:
+    """(rows,) what is given as numbers; NaN where it is none."""
+    if given.dtype == "float64":
+        return given.to_numpy(copy=True)
+    return pd.to_numeric(given, errors="coerce").to_numpy("float64", na_value=np.nan)
 
 
 def check_forecasts(table: pd.DataFrame) -> pd.DataFrame:

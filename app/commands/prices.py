@@ -1,4 +1,4 @@
-"""The commands about prices alone: import, check, show, quarantine."""
+"""The commands about prices alone: import, check, show, quarantine, verify."""
 
 from argparse import Namespace
 from dataclasses import asdict
@@ -61,6 +61,15 @@ def quarantine(settings: Settings, options: Namespace) -> Answer:
         held = held[held["symbol"].isin(wanted.symbols)]
     rows = held.assign(fetched_at=held["fetched_at"].dt.strftime("%Y-%m-%dT%H:%M:%SZ"))
     return Answer({"quarantine": records(rows)}, text(rows) if len(rows) else "nothing is in quarantine")
+
+
+def verify(settings: Settings, options: Namespace) -> Answer:
+    """The ledger's file as a whole: every page, index and reference, and what guards its rows."""
+    ledger = Ledger(settings.ledger)
+    ledger.verify()
+    fetches = len(ledger.fetches())
+    found = f"sound, {fetches} fetches on record" if fetches else "nothing was fetched or imported yet"
+    return Answer({"ledger": str(settings.ledger), "fetches": fetches}, f"{settings.ledger}: {found}")
 
 
 def _save(table: pd.DataFrame, place: Path) -> None:

@@ -25,6 +25,7 @@ from app.daily.status import Status, status
 from app.daily.steps import Start, Tools
 from app.errors import AppError
 from app.journal import DONE, SESSION, Journal
+from app.prices.database import kept_open
 from app.prices.providers import PROVIDERS
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,13 @@ def daily(settings: Settings, tools: Tools = Tools()) -> Day:  # noqa: B008 - fr
     """
     journal = Journal(settings.ledger, settings.prices.source)
     day = Day(f"{tools.now():%Y-%m-%d}")  # until it is known which session is due, what fails is told once a day
+    with kept_open(settings.ledger):
+        _all(settings, tools, journal, day)
+    return day
+
+
+def _all(settings: Settings, tools: Tools, journal: Journal, day: Day) -> None:
+    """Do what is due, and tell how it ended."""
     try:
         _do(settings, tools, journal, day)
     except BaseException as error:
@@ -80,7 +88,6 @@ def daily(settings: Settings, tools: Tools = Tools()) -> Day:  # noqa: B008 - fr
     if day.failure:
         day.happened("failure", f"daily {day.session}: {day.failure}")
     _afterwards(lambda: _watch(settings, tools, journal, day, day.failure.exit_code if day.failure else 0))
-    return day
 
 
 def _do(settings: Settings, tools: Tools, journal: Journal, day: Day) -> None:

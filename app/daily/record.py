@@ -8,15 +8,14 @@ import pandas as pd
 
 from app.evaluation.drift import alarms
 from app.evaluation.gate import match
-from app.evaluation.metrics import coverage
 from app.evaluation.verdict import RANDOM_WALK
 from app.journal import Journal
 
 LOOKED_AT = 60
 """Newest origins with known actuals that the figures are taken from, at each horizon."""
 
-NOMINAL = 0.8
-"""The central interval that is shown."""
+LOW, HIGH = "q0.10", "q0.90"
+"""The ends of the central 80 % interval, the one that is shown."""
 
 CALENDAR_DAYS = 400
 """Days before the newest origin in which the record that is read begins."""
@@ -44,8 +43,8 @@ def live_forecasts(journal: Journal, models: Sequence[str] = ()) -> pd.DataFrame
     if newest is None:
         return journal.forecasts("9999")
     table = journal.forecasts(str(np.datetime64(newest) - CALENDAR_DAYS), models=models)
-    made = pd.to_datetime(table["published_at"]).dt.tz_convert(None).dt.normalize()
-    return table[made <= table["date"]].reset_index(drop=True)
+    made = table["published_at"].to_numpy().astype("U10").astype("datetime64[D]")
+    return table[made <= table["date"].to_numpy()].reset_index(drop=True)
 
 
 def live_record(table: pd.DataFrame, model: str) -> tuple[list[Line], list[str]]:
@@ -64,8 +63,8 @@ def live_record(table: pd.DataFrame, model: str) -> tuple[list[Line], list[str]]
 
 
 def _line(ours: pd.DataFrame, difference: np.ndarray, model: str, horizon: int) -> Line:
-    newest = ours[ours["origin"] >= np.unique(ours["origin"])[-LOOKED_AT:][0]]
-    reached = coverage(newest)
-    row = reached[np.isclose(reached["nominal"], NOMINAL)].iloc[0]
+    origin, actual = ours["origin"].to_numpy(), ours["actual"].to_numpy()
+    days = np.unique(origin)[-LOOKED_AT:]
+    held = (ours[LOW].to_numpy() <= actual) & (actual <= ours[HIGH].to_numpy())
     excess = float(difference[-LOOKED_AT:].mean()) if len(difference) and model != RANDOM_WALK else None
-    return Line(model, horizon, int(row.days), float(row.reached), excess)
+    return Line(model, horizon, len(days), float(held[origin >= days[0]].mean()), excess)

@@ -6,7 +6,7 @@ features are left out on purpose: they let a network memorise days (docs/decisio
 may be told of the market (`dataset.outlook`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,13 +28,17 @@ LARGEST = 8.0
 """Features are clipped to ± this many units; a damaged row that passed the checks stays bounded."""
 
 
+Known = Mapping[str, np.ndarray]
+"""The basis of one symbol, column by column."""
+
+
 @dataclass(frozen=True)
 class Feature:
     """A named column of the feature matrix, computed from the basis of one symbol."""
 
     name: str
     meaning: str
-    compute: Callable[[pd.DataFrame], np.ndarray]
+    compute: Callable[[Known], np.ndarray]
 
 
 def basis(prices: pd.DataFrame, days_to_next: np.ndarray) -> pd.DataFrame:
@@ -52,12 +56,14 @@ def basis(prices: pd.DataFrame, days_to_next: np.ndarray) -> pd.DataFrame:
     Source: EWMA: J.P. Morgan/Reuters (1996), RiskMetrics Technical Document, §5.2.
     """
     returns = total_returns(prices)
-    known = pd.DataFrame({"returns": returns})
-    known["volatility"] = ewma_volatility(returns, DECAY)
-    known["true_range"] = _true_range(prices, returns)
-    known["volume"] = prices["volume"].to_numpy() / np.cumprod(prices["split"].to_numpy())
-    known["days_to_next"] = np.asarray(days_to_next, float)
-    return known
+    known = {
+        "returns": returns,
+        "volatility": ewma_volatility(returns, DECAY),
+        "true_range": _true_range(prices, returns),
+        "volume": prices["volume"].to_numpy() / np.cumprod(prices["split"].to_numpy()),
+        "days_to_next": np.asarray(days_to_next, float),
+    }
+    return pd.DataFrame(known)
 
 
 def ewma_volatility(returns: np.ndarray, decay: float) -> np.ndarray:
@@ -89,23 +95,23 @@ def _log_ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(numerator, FLOOR) / denominator)
 
 
-def _range_volatility(known: pd.DataFrame, decay: float) -> np.ndarray:
+def _range_volatility(known: Known, decay: float) -> np.ndarray:
     """Parkinson's (1980) volatility, J. Business 53, eq. 12, with the true range and EWMA weights."""
-    return ewma_volatility((known["true_range"] / np.sqrt(4 * np.log(2))).to_numpy(), decay)
+    return ewma_volatility(known["true_range"] / np.sqrt(4 * np.log(2)), decay)
 
 
-def relative_volume(known: pd.DataFrame) -> np.ndarray:
+def relative_volume(known: Known) -> np.ndarray:
     """log(volume / its mean of 60 sessions); 0, meaning usual, where volume is unknown or zero."""
-    volume = known["volume"].where(known["volume"] > 0)
-    usual = volume.rolling(60, min_periods=WARM_UP).mean()
-    return np.nan_to_num(np.log(volume / usual).to_numpy())
+    volume = np.where(known["volume"] > 0, known["volume"], np.nan)
+    usual = pd.Series(volume).rolling(60, min_periods=WARM_UP).mean().to_numpy()
+    return np.nan_to_num(np.log(volume / usual))
 
 
-def _volatility(decay: float) -> Callable[[pd.DataFrame], np.ndarray]:
-    return lambda known: _log_ratio(ewma_volatility(known["returns"].to_numpy(), decay), known["volatility"])
+def _volatility(decay: float) -> Callable[[Known], np.ndarray]:
+    return lambda known: _log_ratio(ewma_volatility(known["returns"], decay), known["volatility"])
 
 
-def _range(decay: float) -> Callable[[pd.DataFrame], np.ndarray]:
+def _range(decay: float) -> Callable[[Known], np.ndarray]:
     return lambda known: _log_ratio(_range_volatility(known, decay), known["volatility"])
 
 
@@ -126,7 +132,8 @@ FEATURES = (
 
 def feature_matrix(known: pd.DataFrame) -> np.ndarray:
     """(rows, features) float32; a row is NaN throughout until its volatility is known."""
-    columns = [np.asarray(feature.compute(known), float) for feature in FEATURES]
+    arrays = {name: known[name].to_numpy() for name in known.columns}
+    columns = [feature.compute(arrays) for feature in FEATURES]
     matrix = np.clip(np.column_stack(columns), -LARGEST, LARGEST)
     matrix[~np.isfinite(known["volatility"].to_numpy())] = np.nan
     return matrix.astype("float32")

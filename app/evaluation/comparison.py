@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from app.dataset.targets import TARGETS
 from app.evaluation.metrics import day_means, losses
@@ -169,7 +169,7 @@ def _test_each(one: pd.DataFrame, other: pd.DataFrame, horizon: int) -> Iterator
 
 def _tail(statistic: float, days: int, horizon: int) -> float:
     """Probability that chance exceeds a statistic; 1 where there is none."""
-    return 1.0 if np.isnan(statistic) else float(stats.t.sf(statistic, df=days / horizon - 1))
+    return 1.0 if np.isnan(statistic) else float(special.stdtr(days / horizon - 1, -statistic))
 
 
 def _chance_of_best(gains: np.ndarray, horizon: int, draws: int, seed: int) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from app.evaluation.gate import Match, match
 from app.evaluation.overlap import mean_variance
@@ -66,19 +66,20 @@ def alarms(
 
 def _coverage(rows: pd.DataFrame, model: str, horizon: int, level: float) -> Iterator[Alarm]:
     """An alarm for each interval that held too few or too many of the newest actuals."""
-    newest = np.sort(rows["origin"].unique())[-_days(horizon) :]
-    if len(newest) < _days(horizon):
+    origins, day = np.unique(rows["origin"].to_numpy(), return_inverse=True)
+    if len(origins) < _days(horizon):
         return
-    recent = rows[rows["origin"] >= newest[0]]
-    for nominal, (low, high) in INTERVALS.items():
-        inside = (recent[low] <= recent["actual"]) & (recent["actual"] <= recent[high])
-        shares = inside.groupby(recent["origin"]).mean().to_numpy()
-        spread = np.sqrt(max(mean_variance(shares, horizon), *_least(shares, nominal, horizon, len(recent))))
+    recent = day >= len(origins) - _days(horizon)
+    day, actual = day[recent] - day[recent].min(), rows["actual"].to_numpy()[recent]
+    for nominal, ends in INTERVALS.items():
+        low, high = (rows[end].to_numpy()[recent] for end in ends)
+        shares = np.bincount(day, (low <= actual) & (actual <= high)) / np.bincount(day)
+        spread = np.sqrt(max(mean_variance(shares, horizon), *_least(shares, nominal, horizon, len(actual))))
         freedom = len(shares) / horizon - 1
         away = (shares.mean() - nominal) / spread
-        p_value = float(2 * stats.t.sf(abs(away), df=freedom))
+        p_value = float(2 * special.stdtr(freedom, -abs(away)))
         if p_value < level:
-            half = stats.t.isf(level / 2, df=freedom) * spread
+            half = -special.stdtrit(freedom, level / 2) * spread
             band = f"{max(100 * (nominal - half), 0):.0f} to {min(100 * (nominal + half), 100):.0f} %"
             sentence = (
                 f"{model} at h = {horizon}: {100 * shares.mean():.0f} % of the actuals of the newest {len(shares)} "
@@ -127,4 +128,4 @@ def _size(difference: float) -> str:
 
 def _above(mean: float, variance: float, freedom: float) -> float:
     """One-sided p-value of a mean above 0; 1 where nothing varies."""
-    return float(stats.t.sf(mean / np.sqrt(variance), df=freedom)) if variance > 0 else 1.0
+    return float(special.stdtr(freedom, -mean / np.sqrt(variance))) if variance > 0 else 1.0

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from app.errors import DataError
 from app.evaluation.metrics import losses
@@ -101,13 +101,21 @@ def decide(
 
 def match(challenger: pd.DataFrame, champion: pd.DataFrame) -> Match:
     """What the test works on, from two forecasts tables of one model each; rows only one has count for nothing."""
-    keys = list(FORECAST_KEYS[1:])
-    rows = losses(challenger).merge(losses(champion)[[*keys, "loss"]], on=keys, suffixes=("", " of theirs"))
+    rows = _paired(losses(challenger), losses(champion))
     if len(rows) == 0:
         return Match(np.zeros(0), 1, 0, ())
     means = rows.groupby(["origin", "horizon"])[["loss", "loss of theirs"]].mean()
     ours, theirs = (means[side].unstack("horizon") for side in means)
     return matched(ours.to_numpy(), theirs.to_numpy(), tuple(ours.columns), rows["symbol"].nunique())
+
+
+def _paired(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `ours` whose key `theirs` has, in their order, with its loss beside."""
+    keys = [pd.factorize(pd.concat([ours[name], theirs[name]]))[0] for name in FORECAST_KEYS[1:]]
+    number = np.ravel_multi_index(keys, [code.max(initial=0) + 1 for code in keys])
+    _, mine, other = np.intersect1d(number[: len(ours)], number[len(ours) :], return_indices=True)
+    order = np.argsort(mine)
+    return ours.iloc[mine[order]].assign(**{"loss of theirs": theirs["loss"].to_numpy()[other[order]]})
 
 
 def matched(ours: np.ndarray, theirs: np.ndarray, horizons: tuple[int, ...], symbols: int) -> Match:
@@ -188,7 +196,7 @@ def chance(difference: np.ndarray, horizon: int) -> float:
     if not min(slow, overlapping) > 0:
         return 1.0
     tests = ((slow, COSINES), (overlapping, days / horizon - 1))
-    return max(float(stats.t.cdf(mean / np.sqrt(variance), df=freedom)) for variance, freedom in tests)
+    return max(float(special.stdtr(freedom, mean / np.sqrt(variance))) for variance, freedom in tests)
 
 
 def _objection(ours: pd.DataFrame, theirs: pd.DataFrame, reproduces: bool) -> str | None:

@@ -1,7 +1,7 @@
 """Means over days: their variance, where forecasts several sessions ahead overlap, and the bands of shares."""
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 
 def mean_variance(values: np.ndarray, horizon: int) -> float:
@@ -48,5 +48,5 @@ def share_with_band(hits: np.ndarray, rows: np.ndarray, horizon: int) -> tuple[f
     variance = mean_variance((hits - reached * rows) / rows.mean(), horizon)
     if not variance > 0:
         return reached, np.nan, np.nan
-    half = stats.t.ppf(0.975, df=len(hits) - 1) * np.sqrt(variance)
+    half = special.stdtrit(len(hits) - 1, 0.975) * np.sqrt(variance)
     return reached, max(reached - half, 0.0), min(reached + half, 1.0)

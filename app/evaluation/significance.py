@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from app.dataset.targets import TARGETS
 from app.errors import DataError
@@ -66,7 +66,7 @@ def diebold_mariano(loss: np.ndarray, reference: np.ndarray, horizon: int) -> Co
     if np.ptp(difference) <= 1e-12 * np.abs(loss).max():
         return Comparison(np.nan, 1.0)
     statistic = difference.mean() / np.sqrt(mean_variance(difference, horizon))
-    return Comparison(float(statistic), float(2 * stats.t.sf(abs(statistic), df=len(loss) - 1)))
+    return Comparison(float(statistic), float(2 * special.stdtr(len(loss) - 1, -abs(statistic))))
 
 
 def day_block_interval(

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from app.allowed import check_ranges
 from app.dataset.features import FLOOR, WARM_UP
@@ -47,7 +47,7 @@ class FittedRandomWalk:
         parts = [np.zeros(0)]
         parts += [self._volatility(batch) for batch in windows.batches(BATCH)]
         spread = np.concatenate(parts)[:, None] * np.sqrt(windows.spec.horizons)
-        return spread[..., None] * stats.norm.ppf(LEVELS)
+        return spread[..., None] * special.ndtri(LEVELS)
 
     def save(self, folder: Path) -> None:
         """One JSON file."""

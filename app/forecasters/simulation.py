@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from app.schema import LEVELS
 
@@ -45,7 +45,7 @@ def shapes(
     steps = _student(draws, nu)
     for node in np.union1d(below, below + 1):
         table[node] = _simulated(step_from(float(NODES[node])), horizons, steps)
-    table[:, np.array(horizons) == 1] = stats.t.ppf(LEVELS, nu) * unit_scale(nu)
+    table[:, np.array(horizons) == 1] = special.stdtrit(nu, LEVELS) * unit_scale(nu)
     return (1 - weight) * table[below] + weight * table[below + 1]
 
 
@@ -66,7 +66,9 @@ def normal_scores(steps: int) -> np.ndarray:
 
     Source: Owen (1998), Journal of Complexity 14, 466-489.
     """
-    points = stats.qmc.Sobol(steps, scramble=True, rng=SEED).random(PATHS // 2).T
+    from scipy.stats import qmc  # costs a second: only when something is simulated
+
+    points = qmc.Sobol(steps, scramble=True, rng=SEED).random(PATHS // 2).T
     half = special.ndtri(points)
     return np.concatenate([half, -half], axis=1)
 
@@ -74,7 +76,7 @@ def normal_scores(steps: int) -> np.ndarray:
 def _student(scores: np.ndarray, nu: float) -> np.ndarray:
     """Normal draws turned into draws of Student's t with variance 1, by a table of its quantiles."""
     below = np.linspace(-6.5, 0, 1301)
-    lower = stats.t.ppf(special.ndtr(below), nu) * unit_scale(nu)
+    lower = special.stdtrit(nu, special.ndtr(below)) * unit_scale(nu)
     table = np.concatenate([lower, -lower[-2::-1]])
     return np.interp(scores, np.linspace(-6.5, 6.5, len(table)), table)
 

@@ -67,6 +67,6 @@ def as_traded(served: pd.DataFrame) -> pd.DataFrame:
     factor = split_factor(served)
     facts = served.copy()
     for name in ("open", "high", "low", "close", "dividend"):
-        facts[name] = served[name] * factor
-    facts["volume"] = served["volume"] / factor
+        facts[name] = served[name].to_numpy() * factor
+    facts["volume"] = served["volume"].to_numpy() / factor
     return facts

@@ -9,7 +9,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from app.atomic import storage_error
@@ -77,6 +77,22 @@ def reading(path: Path, wait_s: float) -> Iterator[sqlite3.Connection | None]:
         yield connection if version else None
 
 
+@contextmanager
+def kept_open(path: Path) -> Iterator[None]:
+    """Keep SQLite's log in place while the block runs, for one that reads and writes a file many times.
+
+    The last connection to leave folds the log into the file and removes it, with three waits for the disk.
+    This one stays, without a transaction, so that nothing waits for it and a kill finds what it always does.
+    What is wrong with the file is left to those who read it.
+    """
+    with ExitStack() as stack:
+        if path.exists():
+            with suppress(sqlite3.Error):
+                connection = stack.enter_context(closing(sqlite3.connect(path, isolation_level=None)))
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        yield
+
+
 def check_integrity(connection: sqlite3.Connection, path: Path) -> None:
     """Read every page, index and reference, and see that the triggers still stand guard.
 
@@ -88,7 +104,7 @@ def check_integrity(connection: sqlite3.Connection, path: Path) -> None:
         raise _damage(path, found[0])
     orphan = connection.execute("PRAGMA foreign_key_check").fetchone()
     if orphan:
-        raise _damage(path, f"a row of {orphan[0]} belongs to no fetch")
+        raise _damage(path, f"a row of {orphan[0]} belongs to no {orphan[2]}")
     version = _check_ours(connection, path)
     guards = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")}
     missing = sorted({name for table in TABLES if table.since <= version for name in table.guards()} - guards)
@@ -115,8 +131,7 @@ def _check_ours(connection: sqlite3.Connection, path: Path) -> int:
     """The version of a ledger of ours, 0 for a file with nothing in it; anything else is refused."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if application == 0 and version == 0 and tables == 0:
+    if application == version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
         return 0
     if application != APPLICATION:
         raise DamageError(f"{path}: is not a ledger of this application. Move it away or choose another STOCK_HOME.")

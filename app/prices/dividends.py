@@ -23,7 +23,7 @@ TINY, TINY_RUN = 0.0005, 4
 
 def _dividends(bars: Bars) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Rows with a dividend; its share of the close before; the price's log move; the volatility there."""
-    move = moves(bars)
+    move = bars.once(moves)
     with np.errstate(invalid="ignore"):
         rows = np.flatnonzero((bars.column("dividend") > 0) & ~np.isnan(move.base))
     share = bars.column("dividend")[rows] / move.base[rows]
@@ -31,7 +31,7 @@ def _dividends(bars: Bars) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
 
 
 def _dividend_not_in_price(bars: Bars) -> Finding:
-    rows, share, plain, volatility = _dividends(bars)
+    rows, share, plain, volatility = bars.once(_dividends)
     missed = plain - np.log1p(-np.minimum(share, 0.999))
     wrong = (missed > np.maximum(LARGE, TIMES_VOLATILITY * volatility)) & (bars.column("volume")[rows] != 0)
     rows = rows[wrong]
@@ -40,7 +40,7 @@ def _dividend_not_in_price(bars: Bars) -> Finding:
 
 
 def _dividend_repeated(bars: Bars) -> Finding:
-    rows, share, _, _ = _dividends(bars)
+    rows, share, _, _ = bars.once(_dividends)
     number = bars.code[rows]
     close_by = (np.diff(rows) <= NEARBY) & (np.diff(number) == 0) & (np.abs(np.diff(np.log(share))) <= 0.25)
     second = rows[1:][close_by]
@@ -51,12 +51,12 @@ def _dividend_repeated(bars: Bars) -> Finding:
 def _dividend_negative(bars: Bars) -> Finding:
     dividend = bars.column("dividend")
     with np.errstate(invalid="ignore"):
-        rows = np.flatnonzero(dividend < -0.001 * moves(bars).base)
+        rows = np.flatnonzero(dividend < -0.001 * bars.once(moves).base)
     return Finding(rows, "a dividend of {:.6g}: the adjusted price was adjusted upwards", (dividend[rows],))
 
 
 def _dividend_tiny(bars: Bars) -> Finding:
-    rows, share, plain, volatility = _dividends(bars)
+    rows, share, plain, volatility = bars.once(_dividends)
     number = bars.code[rows]
     found, run, total, variance = [], 0, 0.0, 0.0
     for i in range(len(rows)):

@@ -93,7 +93,7 @@ def volatility_at(bars: Bars, size: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def _spike_reverts(bars: Bars) -> Finding:
-    move = moves(bars)
+    move = bars.once(moves)
     onward = np.append(move.size[1:], np.nan)[: len(move.size)]
     least = np.minimum(np.abs(move.size), np.abs(onward))
     with np.errstate(invalid="ignore"):
@@ -121,7 +121,7 @@ class Steps:
 
 
 def _steps(bars: Bars) -> Steps:
-    move = moves(bars)
+    move = bars.once(moves)
     with np.errstate(invalid="ignore"):
         rows = np.flatnonzero(np.abs(move.size) >= STEP)
     size, volatility = move.size[rows], volatility_at(bars, move.size, rows)
@@ -141,7 +141,7 @@ def is_hundred(step: float) -> bool:
 
 def _other_unit(bars: Bars) -> tuple[np.ndarray, np.ndarray]:
     """Rows in another unit than their neighbours, and by which factor."""
-    steps = _steps(bars)
+    steps = bars.once(_steps)
     edges = np.append(np.flatnonzero(bars.first), len(bars.table))
     rows, factors, i = [np.array([], int)], [np.array([], float)], 0
     while i < len(steps.row):
@@ -184,7 +184,7 @@ def _unit_switched(bars: Bars) -> Finding:
 
 def _kinds(bars: Bars) -> tuple[Steps, np.ndarray]:
     """Steps that stay, and what each looks like: a listed split on the wrong day, a split, or just huge."""
-    steps = _steps(bars)
+    steps = bars.once(_steps)
     splits = np.log(bars.column("split"))
     kinds = np.full(len(steps.row), "", object)
     for i, row in enumerate(steps.row):
@@ -210,7 +210,7 @@ def kind_of(step: float, volatility: float, calm: bool, listed: np.ndarray) -> s
 
 def _kind(name: str, words: str) -> Callable[[Bars], Finding]:
     def find(bars: Bars) -> Finding:
-        steps, kinds = _kinds(bars)
+        steps, kinds = bars.once(_kinds)
         mine = kinds == name
         return Finding(steps.row[mine], words, (np.exp(steps.size[mine]),))
 

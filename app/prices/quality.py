@@ -17,7 +17,7 @@ import pandas as pd
 from app.prices.dividends import DIVIDENDS
 from app.prices.jumps import JUMPS, SPIKES, UNITS
 from app.prices.rules import FREQUENCY, GROSS, ROWS, VOLUMES, Bars, Finding, Rule, outside
-from app.schema import ISSUE_COLUMNS
+from app.schema import ISSUE_COLUMNS, PRICE_FIELDS
 
 STAGES = (FREQUENCY, ROWS, SPIKES, UNITS, JUMPS + VOLUMES, DIVIDENDS)
 RULES: tuple[Rule, ...] = tuple(rule for stage in STAGES for rule in stage)
@@ -28,8 +28,10 @@ UNKNOWN_RETURN = frozenset(rule.name for rule in RULES if rule.unknown_return)
 LISTED = 20
 """More equal warnings than this about one symbol become one line with their number."""
 
-LONGEST_GAP = pd.Timedelta(days=14)
+LONGEST_GAP = np.timedelta64(14, "D")
 """A move over more days than this is not the return of a session."""
+
+_KINDS = dict.fromkeys(ISSUE_COLUMNS, "str") | {"date": "datetime64[ns]"}
 
 MOST_PASSES = 10
 """Leaving out a spike can reveal another beside it; a stage that leaves rows out runs again, this often at most."""
@@ -54,21 +56,21 @@ def inspect(prices: pd.DataFrame, calendar: str | None = None, today: pd.Timesta
     """
     day = pd.Timestamp.now("UTC") + pd.Timedelta(hours=14) if today is None else pd.Timestamp(today)
     latest = day.tz_localize(None).to_datetime64().astype("datetime64[D]")
-    found = [_listed(FREQUENCY, _bars(prices, calendar=calendar, today=latest))]
-    rest = prices.loc[~prices["symbol"].isin(found[0]["symbol"].unique()).to_numpy()]
-    swept = False
+    bars, swept = _bars(prices, calendar=calendar, today=latest), False
+    found = _listed(FREQUENCY, bars)
+    if found:
+        rest = prices.loc[~prices["symbol"].isin(_table(found)["symbol"].unique()).to_numpy()]
+        bars = _bars(rest, calendar=calendar, today=latest)
     for stage in STAGES[1:]:
         for _ in range(MOST_PASSES):
-            bars = _bars(rest, calendar=calendar, today=latest)
-            issues = _listed(stage, bars)
-            found.append(issues)
-            errors = (issues["severity"] == "error").any()
-            if errors or not swept or issues["rule"].isin(UNKNOWN_RETURN).any():  # else the rows stay as they are
-                rest, swept = sound(bars.table, issues), True
+            lines = _listed(stage, bars)
+            found += lines
+            errors = any(part["severity"][0] == "error" for part in lines)
+            if errors or not swept or any(part["rule"][0] in UNKNOWN_RETURN for part in lines):  # else the rows stay
+                bars, swept = _bars(_sound(bars, _table(lines)), calendar=calendar, today=latest), True
             if not errors or stage not in (SPIKES, UNITS):
                 break
-    whole = pd.concat(found, ignore_index=True) if any(len(part) for part in found) else found[0]
-    return whole.sort_values(["symbol", "date", "rule"], kind="stable", ignore_index=True)
+    return _table(found).sort_values(["symbol", "date", "rule"], kind="stable", ignore_index=True)
 
 
 def sound(prices: pd.DataFrame, issues: pd.DataFrame) -> pd.DataFrame:
@@ -87,22 +89,27 @@ def sound(prices: pd.DataFrame, issues: pd.DataFrame) -> pd.DataFrame:
         A split listed on a row that is left out is moved to the next row kept, so that no jump
         appears; a dividend on such a row is lost with it.
     """
-    bars = _bars(prices)
+    return _sound(_bars(prices), issues)
+
+
+def _sound(bars: Bars, issues: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `bars` that can be learnt from, as `sound`."""
     again = ~bars.first & (np.diff(bars.column("date"), prepend=np.datetime64(0, "ns")) == np.timedelta64(0))
     table, code = bars.table.loc[~again].reset_index(drop=True), bars.code[~again]
     errors = _marked(table, issues[issues["severity"] == "error"])
     unexplained = _marked(table, issues[issues["rule"].isin(UNKNOWN_RETURN)])
-    table["split"] = _moved_splits(table["split"].to_numpy(), code, errors)
-    table.loc[unexplained, "dividend"] = np.nan
-    table, code = table.loc[~errors].reset_index(drop=True), code[~errors]
-    gap = (table["date"].diff() > LONGEST_GAP) & (np.diff(code, prepend=-1) == 0)
-    table["dividend"] = table["dividend"].where(~gap)
-    for name in ("open", "high", "low"):
-        table[name] = table[name].where((table[name] > 0) & np.isfinite(table[name]))
-    table["volume"] = table["volume"].where((table["volume"] >= 0) & np.isfinite(table["volume"]))
+    values = {name: table[name].to_numpy() for name in PRICE_FIELDS}
+    values["split"] = _moved_splits(values["split"], code, errors)
+    values["dividend"] = np.where(unexplained, np.nan, values["dividend"])
+    table, code, values = table[~errors], code[~errors], {name: column[~errors] for name, column in values.items()}
+    gap = np.diff(table["date"].to_numpy()) > LONGEST_GAP
+    values["dividend"][1:][gap & (np.diff(code) == 0)] = np.nan
+    for name in ("open", "high", "low", "volume"):
+        usable = values[name] >= 0 if name == "volume" else values[name] > 0
+        values[name] = np.where(usable & np.isfinite(values[name]), values[name], np.nan)
+    table = table.reset_index(drop=True).assign(**values)
     broken = outside(table, "open") > GROSS
-    table["open"] = table["open"].where(~broken)
-    return table
+    return table.assign(open=np.where(broken, np.nan, values["open"]))
 
 
 def _moved_splits(split: np.ndarray, code: np.ndarray, errors: np.ndarray) -> np.ndarray:
@@ -138,24 +145,30 @@ def _bars(prices: pd.DataFrame, calendar: str | None = None, today: np.datetime6
     return Bars(table, place, code, np.asarray(symbols, object), calendar, latest)
 
 
-def _listed(rules: tuple[Rule, ...], bars: Bars) -> pd.DataFrame:
-    """The issues table of some rules."""
-    parts = [_lines(rule, rule.find(bars), bars) for rule in rules]
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in ISSUE_COLUMNS}
-    return pd.DataFrame(columns).astype(dict.fromkeys(columns, "str") | {"date": "datetime64[ns]"})
+def _listed(rules: tuple[Rule, ...], bars: Bars) -> list[dict[str, np.ndarray]]:
+    """The columns of the issues table for each rule that found something."""
+    findings = [(rule, rule.find(bars)) for rule in rules]
+    return [_lines(rule, finding, bars) for rule, finding in findings if len(finding.rows)]
+
+
+def _table(parts: list[dict[str, np.ndarray]]) -> pd.DataFrame:
+    """The issues table of what `_listed` gave."""
+    none = np.array([], object)
+    columns = {name: np.concatenate([part[name] for part in parts] or [none]) for name in ISSUE_COLUMNS}
+    return pd.DataFrame({name: pd.array(column, dtype=_KINDS[name]) for name, column in columns.items()})
 
 
 def _lines(rule: Rule, finding: Finding, bars: Bars) -> dict[str, np.ndarray]:
-    """The columns of the issues table for one rule, equal warnings gathered."""
+    """The columns of the issues table for one rule that found something, equal warnings gathered."""
     rows = finding.rows
     symbols = bars.symbols[bars.code[rows]]
     dates = (bars.column("date")[rows] if finding.dates is None else finding.dates).astype("datetime64[ns]")
     _, group = np.unique(bars.code[rows], return_inverse=True)
-    count = np.bincount(group, minlength=1)[group] if len(rows) else np.array([], int)
+    count = np.bincount(group)[group]
     gather = (rule.severity == "warning") & (not rule.unknown_return) & (count > LISTED)
-    leading = np.append(True, group[1:] != group[:-1])[: len(rows)]
+    leading = np.append(True, group[1:] != group[:-1])
     shown = np.flatnonzero(~gather | leading)
-    last = dates[np.append(np.flatnonzero(leading)[1:], len(rows)) - 1] if len(rows) else dates
+    last = dates[np.append(np.flatnonzero(leading)[1:], len(rows)) - 1]
     words = [finding.words.format(*(values[i] for values in finding.values)) for i in shown]
     for k, i in enumerate(shown):
         if gather[i]:

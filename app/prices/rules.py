@@ -3,13 +3,16 @@
 import functools
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from app.prices.calendar import KNOWN_SHARE, calendar_for, sessions
 from app.schema import PRICE_FIELDS
+
+Made = TypeVar("Made")
 
 LONG_RUN = 10
 """Sessions without volume in a row that are worth a warning."""
@@ -31,6 +34,7 @@ class Bars:
     symbols: np.ndarray
     calendar: str | None
     today: np.datetime64
+    _made: dict[Callable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @functools.cached_property
     def first(self) -> np.ndarray:
@@ -39,7 +43,17 @@ class Bars:
 
     def column(self, name: str) -> np.ndarray:
         """(rows,) the values of a field."""
-        return self.table[name].to_numpy()
+        return self._columns[name]
+
+    @functools.cached_property
+    def _columns(self) -> dict[str, np.ndarray]:
+        return {name: self.table[name].to_numpy() for name in self.table.columns if name != "symbol"}
+
+    def once(self, make: Callable[["Bars"], Made]) -> Made:
+        """What a function makes of these rows, made once for all rules that ask."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return self._made[make]
 
     def before(self, values: np.ndarray) -> np.ndarray:
         """(rows,) the value of the row before, NaN in the first row of a symbol."""
@@ -126,12 +140,12 @@ def _copies(bars: Bars) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _duplicated(bars: Bars) -> Finding:
-    again, conflicting = _copies(bars)
+    again, conflicting = bars.once(_copies)
     return _where(bars, again & ~conflicting, "the row stands twice; one copy is kept")
 
 
 def _contradicting(bars: Bars) -> Finding:
-    return _where(bars, _copies(bars)[1], "the rows of this session differ; one closes at {:.6g}", "close")
+    return _where(bars, bars.once(_copies)[1], "the rows of this session differ; one closes at {:.6g}", "close")
 
 
 def _non_finite(bars: Bars) -> Finding:
@@ -186,7 +200,7 @@ def _future(bars: Bars) -> Finding:
 
 def _not_a_session(bars: Bars) -> Finding:
     rows, names = [], []
-    for _, block, calendar, fits, days in _calendars(bars):
+    for _, block, calendar, fits, days in bars.once(_calendars):
         if fits:
             odd = np.flatnonzero(~np.isin(days, sessions(calendar, days.min(), days.max()))) + block.start
             rows.append(odd)
@@ -197,14 +211,14 @@ def _not_a_session(bars: Bars) -> Finding:
 
 
 def _wrong_calendar(bars: Bars) -> Finding:
-    found = [(block.start, calendar) for _, block, calendar, fits, _ in _calendars(bars) if not fits]
+    found = [(block.start, calendar) for _, block, calendar, fits, _ in bars.once(_calendars) if not fits]
     words = "under 99 % of its dates are sessions of {}; set prices.calendar to its exchange's"
     return Finding(np.array([row for row, _ in found], int), words, (np.array([name for _, name in found], object),))
 
 
 def _missing_session(bars: Bars) -> Finding:
     rows, dates, counts = [], [], []
-    for symbol, block, calendar, fits, days in _calendars(bars):
+    for symbol, block, calendar, fits, days in bars.once(_calendars):
         line = sessions(calendar if fits else calendar_for(symbol, days), days.min(), days.max())
         absent = np.flatnonzero(~np.isin(line, days))
         starts = np.flatnonzero(np.diff(absent, prepend=-2) > 1)
@@ -217,15 +231,16 @@ def _missing_session(bars: Bars) -> Finding:
     return Finding(np.concatenate(rows), words, (np.concatenate(counts),), np.concatenate(dates))
 
 
-def _calendars(bars: Bars) -> Iterator[tuple[str, slice, str, bool, np.ndarray]]:
+def _calendars(bars: Bars) -> list[tuple[str, slice, str, bool, np.ndarray]]:
     """For each symbol: its rows, its exchange's calendar, whether that fits, and its dates."""
-    every = bars.column("date").astype("datetime64[D]")
+    every, found = bars.column("date").astype("datetime64[D]"), []
     for symbol, block in bars.blocks():
         days = every[block]
         calendar = calendar_for(symbol, name=bars.calendar)
         odd = np.count_nonzero(~np.isin(days, sessions(calendar, days.min(), days.max())))
         fits = odd <= (1 - KNOWN_SHARE) * len(days) or (odd == 1 and len(days) >= LONG_RUN)
-        yield symbol, block, calendar, bool(fits), days
+        found.append((symbol, block, calendar, bool(fits), days))
+    return found
 
 
 def _runs(bars: Bars, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -240,10 +240,14 @@ def facts(table: pd.DataFrame) -> pd.DataFrame:
     if rows["date"].isna().any():
         raise DataError(f"prices: {rows['date'].isna().sum()} row(s) have no date. Give each the date of its session.")
     tells = rows["close"].notna() | (rows["dividend"] != 0) | (rows["split"] != 1)
-    rows = rows[tells].sort_values(["symbol", "date"], kind="stable", ignore_index=True)
-    for symbol in rows["symbol"].unique():
+    rows = rows[tells]
+    code, symbols = pd.factorize(rows["symbol"], sort=True)
+    order = np.lexsort((rows["date"].to_numpy(), code))
+    rows, code = rows.iloc[order].reset_index(drop=True), code[order]
+    for symbol in symbols:
         check_symbol(symbol)
-    again = rows.duplicated(["symbol", "date"]).to_numpy()
+    days = rows["date"].to_numpy()
+    again = np.append(False, (code[1:] == code[:-1]) & (days[1:] == days[:-1]))[: len(rows)]
     values = rows[list(PRICE_FIELDS)].to_numpy()
     alike = np.isclose(values[1:], values[:-1], rtol=TOLERANCE, atol=0.0, equal_nan=True).all(axis=1)
     contrary = again & ~np.append(True, alike)[: len(rows)]

@@ -251,10 +251,11 @@ def _outcome(symbol: str, error: Exception) -> AppError:
 
 def _facts(symbol: str, served: pd.DataFrame) -> pd.DataFrame:
     """The price table as traded of all that was served."""
-    named = served.rename(columns=NAMES).rename_axis("date").reset_index().assign(symbol=symbol)
-    named["split"] = named["split"].where(named["split"] > 0, 1.0)
-    named["volume"] = named["volume"].where(named[QUOTED].notna().any(axis=1))  # yfinance writes 0 for not known
-    return as_traded(prices_table(named))
+    told = {name: served[theirs].to_numpy() for theirs, name in NAMES.items()}
+    told["split"] = np.where(told["split"] > 0, told["split"], 1.0)
+    quoted = np.any([pd.notna(told[name]) for name in QUOTED], axis=0)
+    told["volume"] = np.where(quoted, told["volume"], np.nan)  # yfinance writes 0 for not known
+    return as_traded(prices_table(pd.DataFrame({"symbol": symbol, "date": served.index, **told})))
 
 
 def _settled(facts: pd.DataFrame, now: pd.Timestamp, calendar: str) -> pd.DataFrame:

@@ -299,7 +299,7 @@ def test_one_line_is_logged_where_a_gpu_is_or_would_be_wasted(devices, cell, lin
     monkeypatch.setattr(keras.distribution, "list_devices", lambda: devices)
     none = Windows(dataset().panel, dataset().ends[:0])
     with caplog.at_level(logging.INFO), pytest.raises(TrainingError):
-        Network(cell=cell).fit(none, none)
+        Network(cell=cell, frame="ewma").fit(none, none)
     assert [record.levelname for record in caplog.records if "cuDNN is not used" in record.message] == lines
 
 

@@ -1,6 +1,8 @@
-"""`prices quarantine` shows what is held and why; `--as-of` replays what was known."""
+"""`prices quarantine` shows what is held and why; `--as-of` replays what was known; `prices verify` reads the file."""
 
 import json
+import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pandas as pd
@@ -83,6 +85,78 @@ def test_a_replay_that_cannot_be_is_refused_in_one_line(ledger, capsys, argument
     error = capsys.readouterr().err
     assert words in error
     assert error.count("\n") == 1
+
+
+def test_verify_is_one_line_when_the_ledger_is_sound_or_not_there(ledger, capsys):
+    assert main(["prices", "verify", "--quiet"]) == 0
+    assert capsys.readouterr().out == f"{ledger.path}: sound, 2 fetches on record\n"
+    assert answer(capsys, "prices", "verify") == {"ledger": str(ledger.path), "fetches": 2}
+    ledger.path.unlink()
+    assert main(["prices", "verify", "--quiet"]) == 0
+    assert capsys.readouterr().out == f"{ledger.path}: nothing was fetched or imported yet\n"
+    assert not ledger.path.exists()
+
+
+def half_a_file(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def one_page_of_another_file(path):
+    content = bytearray(path.read_bytes())
+    root = statement(path, "SELECT rootpage FROM sqlite_master WHERE name = 'fetch'")
+    content[(root - 1) * 4096 : root * 4096] = b"not a page" * 410
+    path.write_bytes(content[: path.stat().st_size])
+
+
+def text_over_its_head(path):
+    content = path.read_bytes()
+    path.write_bytes(b"Date,Close\n" * 10 + content[110:])
+
+
+def a_row_of_a_fetch_that_never_was(path):
+    statement(path, "INSERT INTO action VALUES ('ACME', '2024-01-02', 'split', 99, 2)")
+
+
+def a_note_of_a_run_that_never_was(path):
+    statement(path, "INSERT INTO stage VALUES ('yahoo', '2024-01-02', 'fetch', 99, '2024-01-02', 'done', '')")
+
+
+def no_guard(path):
+    statement(path, "DROP TRIGGER quarantine_no_update")
+
+
+def another_application(path):
+    statement(path, "PRAGMA application_id = 1")
+
+
+def statement(path, text):
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        return (connection.execute(text).fetchone() or [None])[0]
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (half_a_file, "the ledger is damaged (database disk image is malformed). Put back a copy"),
+        (one_page_of_another_file, "the ledger is damaged ("),
+        (text_over_its_head, "the ledger is damaged (file is not a database). Put back a copy"),
+        (
+            a_row_of_a_fetch_that_never_was,
+            "the ledger is damaged (a row of action belongs to no fetch). Put back a copy",
+        ),
+        (a_note_of_a_run_that_never_was, "the ledger is damaged (a row of stage belongs to no run). Put back a copy"),
+        (no_guard, "the ledger is damaged (trigger quarantine_no_update was removed). Put back a copy"),
+        (another_application, "is not a ledger of this application. Move it away"),
+    ],
+)
+def test_verify_says_in_one_line_what_is_damaged_where_and_the_way_out(ledger, capsys, damage, words):
+    damage(ledger.path)
+    assert main(["prices", "verify", "--quiet"]) == 8
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith(f"error: {ledger.path}: ")
+    assert words in told.err
+    assert told.err.count("\n") == 1
 
 
 def test_repair_is_never_asked_of_yfinance(monkeypatch):

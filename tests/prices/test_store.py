@@ -18,7 +18,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from app.errors import DamageError, DataError, LockError, SettingsError, StorageError
-from app.prices.database import reading
+from app.prices.database import kept_open, reading
 from app.prices.sources import Files
 from app.prices.store import Appended, Ledger
 from app.prices.tables import APPLICATION, KEYS, TABLES, VERSION, upgrade_from
@@ -395,6 +395,27 @@ def test_an_empty_file_is_a_ledger_that_was_not_begun(ledger):
     assert len(ledger.prices("yahoo")) == 0
     ledger.append(rows({"02": 1.0}), source="yahoo")
     assert closes(ledger) == {"02": 1.0}
+
+
+def test_a_ledger_kept_open_keeps_its_log_until_the_end_and_all_that_is_stored_is_read(ledger):
+    ledger.append(rows({"02": 1.0}), source="yahoo")
+    log = ledger.path.with_name(f"{ledger.path.name}-wal")
+    assert not log.exists()
+    with kept_open(ledger.path):
+        ledger.append(rows({"03": 2.0}), source="yahoo")
+        assert log.exists()
+        assert closes(ledger) == {"02": 1.0, "03": 2.0}
+    assert not log.exists()
+    assert closes(ledger) == {"02": 1.0, "03": 2.0}
+
+
+def test_kept_open_makes_no_file_and_leaves_what_is_wrong_with_one_to_its_readers(ledger):
+    with kept_open(ledger.path):
+        assert not ledger.path.exists()
+    ledger.path.parent.mkdir()
+    ledger.path.write_bytes(b"Date,Close\n" * 1000)
+    with kept_open(ledger.path), pytest.raises(DamageError, match="damaged"):
+        ledger.prices("yahoo")
 
 
 def test_verify_finds_a_page_that_was_changed(ledger):

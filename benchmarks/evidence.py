@@ -25,7 +25,7 @@ from app.evaluation.significance import diebold_mariano
 from app.schema import FORECAST_KEYS, QUANTILES
 
 NETWORKS = "lstm gru"
-MODELS = "random-walk ewma garch gjr-garch egarch har quantile-boosting mlp lstm gru"
+MODELS = "random-walk ewma garch gjr-garch egarch har har-x quantile-boosting mlp lstm gru"
 REFERENCE = "gjr-garch"
 TEST, CHOICE = ("2014-01-01", "2017-12-31"), ("2012-01-01", "2013-12-31")
 

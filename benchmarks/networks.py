@@ -34,10 +34,13 @@ from benchmarks.results import Results, markdown
 
 STOP, LEARNT, TESTED = np.datetime64("2013-12-31"), np.datetime64("2011-12-31"), np.datetime64("2012-01-01")
 SESSIONS, VALIDATION = 3000, 252
+ALONE = Network(frame="ewma", median_gain=1.0, years=0, updates=500, learning_rate=3e-3)
+"""What a network finds out by itself: nothing beneath it, all of the past, a training that goes on for longer."""
+
 NETWORKS: Mapping[str, Network] = {
-    **{cell: Network(cell=cell) for cell in CELLS},
-    "lstm, 2 layers": Network(cell="lstm", layers=2),
-    **{f"lstm, {shape}": Network(cell="lstm", shape=shape) for shape in SHAPES if shape != Network().shape},
+    **{cell: replace(ALONE, cell=cell) for cell in CELLS},
+    "lstm, 2 layers": replace(ALONE, layers=2),
+    **{f"lstm, {shape}": replace(ALONE, shape=shape) for shape in SHAPES if shape != ALONE.shape},
 }
 """What is compared, by the name it has in the table."""
 
@@ -143,7 +146,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--symbols", type=int, default=50, help="the first so many by name")
-    parser.add_argument("--epochs", type=int, default=Network().epochs, help="at most so many for each training")
+    parser.add_argument("--epochs", type=int, default=ALONE.epochs, help="at most so many for each training")
     parser.add_argument("--quick", action="store_true", help="two networks, five symbols, one seed, one epoch")
     options = parser.parse_args(arguments)
     if options.quick:

@@ -68,8 +68,8 @@ def training_rows(windows: Windows) -> list[tuple[str, str]]:
     validation = known.originating(np.datetime64("2018-01-01"), windows.origin.max())
     rates = {}
     for name, recipe in (
-        ("every-step", Network(units=16, steps=32, batch=16, patience=999)),
-        ("many-to-one", Network(units=16, steps=1, batch=512, patience=999)),
+        ("every-step", Network(updates=500, steps=32, batch=16, patience=999)),
+        ("many-to-one", Network(updates=500, steps=1, batch=512, patience=999)),
     ):
         first, second = (seconds(partial(replace(recipe, epochs=count).fit, train, validation)) for count in EPOCHS)
         rates[name] = (EPOCHS[1] - EPOCHS[0]) * len(train) * len(windows.spec.horizons) / (second - first)

@@ -43,7 +43,7 @@ MODELS = {
 """Every model by the name it has on the command line, in settings and in tables, with its meaning. A network may carry
 its shape in its name, as in lstm:many-to-many."""
 
-USUAL = ("random-walk", "ewma", "gjr-garch", "quantile-boosting", "lstm", "gru")
+USUAL = ("random-walk", "ewma", "gjr-garch", "har-x", "quantile-boosting", "lstm", "gru")
 """The models of a run that names none."""
 
 _SECTIONS = {

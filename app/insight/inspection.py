@@ -17,6 +17,11 @@ log = logging.getLogger(__name__)
 WATCHED = 256
 """Windows at most of which every gate of every row is kept."""
 
+FRAME = (
+    "{} forecasts in units of the volatility that HAR-X expects: all that is shown here is what the network adds to that "
+    "line, which has seen the same sessions."
+)
+
 
 def inspect(
     name: str, fitted: FittedNetwork, windows: Windows, effort: Effort | None = None
@@ -52,7 +57,8 @@ def inspect(
     tables |= _attributed(name, models, judged, few, effort.repeats)
     log.info("%s: gates held in turn, %d windows", name, len(judged))
     tables["knockout"], tables["knockout_order"] = knockout.knockout(models, judged, seen)
-    tables["notes"] = pd.DataFrame(_notes(name, tables, effort.sessions), columns=["subject", "note"])
+    notes = _notes(name, tables, effort.sessions) + ([("frame", FRAME.format(name))] if fitted.frame else [])
+    tables["notes"] = pd.DataFrame(notes, columns=["subject", "note"])
     return {key: tables[key].assign(model=name)[["model", *tables[key].columns]] for key in TABLES}
 
 

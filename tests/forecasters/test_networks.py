@@ -207,8 +207,8 @@ def test_gradients_are_clipped_as_set(settings, clip):
 def test_the_learning_rate_falls_along_a_cosine_or_stays():
     falling = recurrent.optimizer(Network(epochs=2), updates=10)._learning_rate
     staying = recurrent.optimizer(Network(epochs=2, schedule="constant"), updates=10)
-    assert [round(float(falling(step)), 6) for step in (0, 10, 20)] == [3e-3, 1.5e-3, 0]
-    assert float(staying.learning_rate) == pytest.approx(3e-3)
+    assert [round(float(falling(step)), 6) for step in (0, 10, 20)] == [1e-3, 5e-4, 0]
+    assert float(staying.learning_rate) == pytest.approx(1e-3)
 
 
 @pytest.mark.parametrize(

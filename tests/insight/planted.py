@@ -39,7 +39,7 @@ def few(count: int) -> Windows:
 def network(cell: str, wild: float = 0.5, **settings) -> keras.Model:
     """An untrained network, the same each time, its weights pushed at random by `wild` so that no effect is small."""
     keras.utils.set_random_seed(0)
-    recipe = Network(**{"cell": cell, "units": UNITS, "periods": (1, 2), **settings})
+    recipe = Network(**{"cell": cell, "units": UNITS, "periods": (1, 2), "median_gain": 1.0, **settings})
     start = np.tile(np.linspace(-1.5, 1.5, 19), (len(SPEC.horizons), 1))
     model = networks.forecaster(recipe, (SPEC.lookback, COLUMNS), np.full(COLUMNS, 0.1), np.full(COLUMNS, 2.0), start)
     rng = np.random.default_rng(1)

@@ -18,8 +18,8 @@ WATCHED = 256
 """Windows at most of which every gate of every row is kept."""
 
 FRAME = (
-    "{} forecasts in units of the volatility that HAR-X expects: all that is shown here is what the network adds to that "
-    "line, which has seen the same sessions."
+    "{} forecasts in units of the volatility that HAR-X expects: all that is shown here is what the network adds to "
+    "that line, which has seen the same sessions."
 )
 
 

@@ -19,8 +19,7 @@ from app.daily.due import LEFT_OUT, Due
 from app.daily.ledger import sound_prices
 from app.daily.process import Bounds, in_own_process
 from app.daily.work import HELD_OUT, LIVE, MADE, Job
-from app.dataset import WARM_UP, make_windows
-from app.dataset.windows import WindowSpec
+from app.dataset import what_happened
 from app.errors import AppError, DamageError, DataError, SourceError
 from app.evaluation.gate import Decision, Rules, decide
 from app.journal import DONE, SESSION, SKIPPED, Journal
@@ -147,24 +146,12 @@ def fill_in(start: Start) -> int:
     if len(keys) == 0:
         return 0
     horizons = tuple(sorted(int(h) for h in keys["horizon"].unique()))
-    since = keys["origin"].min().to_datetime64().astype("datetime64[D]") - np.timedelta64(
-        2 * (WARM_UP + horizons[-1]) + 30, "D"
-    )
+    since = keys["origin"].min().to_datetime64().astype("datetime64[D]") - np.timedelta64(2 * horizons[-1] + 30, "D")
     try:
-        windows = make_windows(
-            sound_prices(start.settings, since), WindowSpec(1, horizons), start.settings.prices.calendar
-        )
+        prices = sound_prices(start.settings, since)
     except DataError:
-        return 0  # too little history for a single window: nothing came true yet
-    panel = windows.panel
-    happened = pd.DataFrame(
-        {
-            "symbol": np.repeat(np.asarray(panel.symbols)[panel.code], len(horizons)),
-            "origin": np.repeat(panel.date, len(horizons)).astype("datetime64[ns]"),
-            "horizon": np.tile(horizons, len(panel.date)),
-            "actual": panel.actual.reshape(-1),
-        }
-    )
+        return 0  # not one sound row: nothing can have come true
+    happened = what_happened(prices, horizons, start.settings.prices.calendar or None)
     return start.journal.fill_in(keys.merge(happened, on=["symbol", "origin", "horizon"]))
 
 

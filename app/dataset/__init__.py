@@ -1,6 +1,7 @@
 """From prices to windows: the second stage of the street."""
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from app.dataset.outlook import market_columns, outlook_matrix
 from app.dataset.targets import target
 from app.dataset.windows import Panel, Windows, WindowSpec
 from app.errors import DataError
+from app.prices.adjust import total_returns
 from app.prices.calendar import calendar_for, days_to_next, sessions, sessions_after
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,29 @@ def make_windows(prices: pd.DataFrame, spec: WindowSpec, calendar: str | None = 
     return Windows(panel, panel.usable_ends(spec.lookback))
 
 
+def what_happened(prices: pd.DataFrame, horizons: Sequence[int], calendar: str | None = None) -> pd.DataFrame:
+    """The actuals alone, without a window or a feature: for forecasts of returns made earlier.
+
+    Args:
+        prices, calendar: as for `make_windows`; symbols with few rows are not left out.
+        horizons: sessions ahead, rising.
+
+    Returns:
+        Columns symbol, origin, horizon, actual (log return), one row for each row of prices that is a session and each
+        horizon; NaN where not known.
+    """
+    tables, ahead = [], np.array(horizons)
+    for symbol, rows in prices.groupby("symbol", sort=True):
+        own, days, number, _ = _on_line(
+            rows, int(ahead[-1]), calendar_for(str(symbol), rows["date"].to_numpy(), calendar)
+        )
+        known = pd.DataFrame({"returns": total_returns(own)})
+        actual = target("return").actual(known, number, number[:, None] + ahead)
+        columns = {"symbol": str(symbol), "origin": np.repeat(days, len(ahead)).astype("datetime64[ns]")}
+        tables.append(pd.DataFrame({**columns, "horizon": np.tile(ahead, len(days)), "actual": actual.reshape(-1)}))
+    return pd.concat(tables, ignore_index=True)
+
+
 def _needed(spec: WindowSpec) -> int:
     """Sessions a symbol must have for one window with a target."""
     return spec.lookback + spec.horizons[-1] + WARM_UP
@@ -67,13 +92,7 @@ def _report_short(short: list[str], spec: WindowSpec, enough: bool) -> None:
 
 def _symbol_rows(prices: pd.DataFrame, spec: WindowSpec, calendar: str) -> dict[str, np.ndarray]:
     """The panel's columns for one symbol."""
-    days = prices["date"].to_numpy().astype("datetime64[D]")
-    line = np.concatenate(
-        [sessions(calendar, days[0], days[-1]), sessions_after(calendar, days[-1], spec.horizons[-1] + 1)]
-    )
-    on_line = np.isin(days, line)
-    prices, days = prices[on_line], days[on_line]
-    number = np.searchsorted(line, days)
+    prices, days, number, line = _on_line(prices, spec.horizons[-1], calendar)
     known = basis(prices, days_to_next(calendar, days))
     ahead = number[:, None] + np.array(spec.horizons)
     return {
@@ -86,6 +105,17 @@ def _symbol_rows(prices: pd.DataFrame, spec: WindowSpec, calendar: str) -> dict[
         "target": line[ahead],
         "actual": target(spec.target).actual(known, number, ahead),
     }
+
+
+def _on_line(
+    prices: pd.DataFrame, furthest: int, calendar: str
+) -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray]:
+    """The rows on sessions; their days; the number of each; and all sessions from the first to beyond `furthest` ahead."""
+    days = prices["date"].to_numpy().astype("datetime64[D]")
+    line = np.concatenate([sessions(calendar, days[0], days[-1]), sessions_after(calendar, days[-1], furthest + 1)])
+    on_line = np.isin(days, line)
+    prices, days = prices[on_line], days[on_line]
+    return prices, days, np.searchsorted(line, days), line
 
 
 def _add_market(parts: list[dict[str, np.ndarray]], calendars: list[str]) -> None:

@@ -57,7 +57,7 @@ def outlook_matrix(known: pd.DataFrame, days: np.ndarray) -> np.ndarray:
     own += [volume, week, np.log(known["days_to_next"])]
     events = _events(log_range - means["month"].shift(1), volume - week.shift(1))
     ahead = days + np.maximum(known["days_to_next"].to_numpy(), 1).astype("timedelta64[D]")
-    again = [_anniversary(events, days, ahead, before, after) for before, after in ANNIVERSARIES.values()]
+    again = _anniversaries(events, days, ahead)
     return np.clip(np.column_stack([*own, *again]), -LARGEST, LARGEST)
 
 
@@ -93,19 +93,19 @@ def _events(wider: pd.Series, busier: pd.Series) -> np.ndarray:
     return np.clip(wider, 0, 3) + 0.5 * np.clip(busier, 0, LARGEST)
 
 
-def _anniversary(events: np.ndarray, days: np.ndarray, ahead: np.ndarray, before: int, after: int) -> np.ndarray:
-    """(rows,) mean over `QUARTERS` of the largest event near the same day then; 0 where history is too short.
+def _anniversaries(events: np.ndarray, days: np.ndarray, ahead: np.ndarray) -> list[np.ndarray]:
+    """For each of `ANNIVERSARIES` (rows,): mean over `QUARTERS` of its largest event; 0 where history is too short.
 
     ahead: (rows,) the session to come. Only events before the row itself count.
     """
-    rows, total = np.arange(len(days)), np.zeros(len(days))
+    first = min(-before for before, _ in ANNIVERSARIES.values())
+    steps = np.arange(first, max(after for _, after in ANNIVERSARIES.values()) + 1)
+    totals = [np.zeros(len(days)) for _ in ANNIVERSARIES]
     for quarter in QUARTERS:
         then = ahead - np.timedelta64(quarter, "D")
-        place = np.searchsorted(days, then)
-        largest = np.zeros(len(days))
-        for step in range(-before, after + 1):
-            row = place + step
-            past = (row >= 0) & (row < rows) & (then >= days[0])
-            largest = np.where(past, np.maximum(largest, events[np.clip(row, 0, len(days) - 1)]), largest)
-        total += largest
-    return total / len(QUARTERS)
+        rows = np.searchsorted(days, then)[:, None] + steps
+        past = (rows >= 0) & (rows < np.arange(len(days))[:, None]) & (then >= days[0])[:, None]
+        seen = np.where(past, events[np.clip(rows, 0, len(days) - 1)], 0.0)
+        for total, (before, after) in zip(totals, ANNIVERSARIES.values(), strict=True):
+            total += seen[:, -before - first : after + 1 - first].max(axis=1)
+    return [total / len(QUARTERS) for total in totals]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from app.dataset import make_windows
+from app.dataset import make_windows, what_happened
 from app.dataset.targets import TARGETS, target
 from app.dataset.windows import WindowSpec
 from app.errors import SettingsError
@@ -100,3 +100,13 @@ def test_a_range_without_movement_has_a_smallest_volatility(prices):
     known = windows.actual[np.isfinite(windows.actual)]
     assert known == pytest.approx(np.log(1e-4))
     assert pd.notna(known).all()
+
+
+def test_what_happened_is_what_windows_hold_without_one(prices):
+    """The same actuals as in a panel, rows that are no session left out; a missing session is not made up for."""
+    holed = prices[prices["date"] != prices["date"].unique()[40]]
+    panel = make_windows(holed, WindowSpec(5, (1, 4)), "24/5").panel
+    found = what_happened(holed, (1, 4), "24/5").sort_values(["symbol", "origin", "horizon"])
+    assert list(found["symbol"].unique()) == list(panel.symbols)
+    np.testing.assert_array_equal(found["actual"].to_numpy().reshape(-1, 2), panel.actual)
+    np.testing.assert_array_equal(found["origin"].to_numpy()[::2].astype("datetime64[D]"), panel.date)

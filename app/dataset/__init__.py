@@ -110,7 +110,7 @@ def _symbol_rows(prices: pd.DataFrame, spec: WindowSpec, calendar: str) -> dict[
 def _on_line(
     prices: pd.DataFrame, furthest: int, calendar: str
 ) -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray]:
-    """The rows on sessions; their days; the number of each; and all sessions from the first to beyond `furthest` ahead."""
+    """The rows on sessions, their days, their numbers, and all sessions from the first to beyond `furthest` ahead."""
     days = prices["date"].to_numpy().astype("datetime64[D]")
     line = np.concatenate([sessions(calendar, days[0], days[-1]), sessions_after(calendar, days[-1], furthest + 1)])
     on_line = np.isin(days, line)

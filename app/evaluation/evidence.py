@@ -43,7 +43,7 @@ def judge(done: Backtest, target: Target) -> Evidence:
         curves=done.curves,
         scores=metrics.score(table, target.scores),
         coverage=metrics.coverage(table),
-        verdicts=significance.verdicts(table, asked=target.questions),
+        verdicts=significance.verdicts(table, asked=target.questions, signed=target.signed),
         calibration=calibration.calibration(table, by_level=not target.signed),
         pit=calibration.pit(table),
         comparison=comparison.summary(comparison.symbol_tests(table, asked=target.questions)),

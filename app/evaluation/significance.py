@@ -5,7 +5,7 @@ origin before anything is tested. Two thousand symbols on one day are one observ
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from app.errors import DataError
 from app.evaluation.metrics import common_rows, losses, means_by_day
 from app.evaluation.overlap import mean_variance
 from app.evaluation.verdict import MIN_SPANS, Verdict, to_json
+from app.schema import MEDIAN
 
 Asked = tuple[tuple[str, str], ...]
 """(metric, reference) of each question."""
@@ -161,7 +162,10 @@ def verdict(forecasts: pd.DataFrame, model: str, reference: str, horizon: int, m
 
 
 def verdicts(
-    forecasts: pd.DataFrame, references: Iterable[str] | None = None, asked: Asked = TARGETS["return"].questions
+    forecasts: pd.DataFrame,
+    references: Iterable[str] | None = None,
+    asked: Asked = TARGETS["return"].questions,
+    signed: bool = True,
 ) -> list[Verdict]:
     """Every model that is no reference against every reference, by what is asked of the target.
 
@@ -170,16 +174,19 @@ def verdicts(
         references: model names; None means all. Those that are not in the table are passed over.
         asked: (metric, reference) of each question, as in `dataset.targets`; that of returns is CRPS against the
             random walk and GJR-GARCH, and the median's error against the random walk's.
+        signed: whether a median above 0 says that something rises.
 
     Returns:
         By horizon, then model in order of appearance, then question.
     """
+    rising = (forecasts[MEDIAN] > 0).groupby([forecasts["model"], forecasts["horizon"]]).mean().to_dict()
     rows = {metric: losses(forecasts, metric) for metric, _ in asked}
     parts = {metric: dict(tuple(table.groupby(["model", "horizon"]))) for metric, table in rows.items()}
     found = []
     for metric, model, reference, horizon in questions(forecasts, references, asked):
         pair = [parts[metric].get((name, horizon), rows[metric].iloc[:0]) for name in (model, reference)]
-        found.append(_judge(pd.concat(pair), model, reference, horizon, metric))
+        one = _judge(pd.concat(pair), model, reference, horizon, metric)
+        found.append(replace(one, up=rising[model, horizon]) if metric == "mae" and signed else one)
     return found
 
 

@@ -10,6 +10,9 @@ MIN_SPANS = 8
 """How many horizons the days of a verdict must span. Measured on overlapping sums without any
 difference: the test at 5 % rejects 9 % with 8 spans, but 14 to 23 % with 4 or fewer."""
 
+ONE_SIDED = 0.99
+"""Share of medians on one side of 0 from which on they tell no day from another."""
+
 RANDOM_WALK = "random-walk"
 _SPOKEN = {RANDOM_WALK: "the random walk", "base-rate": "the base rate"}
 _METRICS = {
@@ -43,6 +46,13 @@ class Verdict:
     p_value: float
     days: int
     symbols: int
+    up: float | None = None
+    """Share of the model's medians above 0, where they are judged; None where they are not."""
+
+    @property
+    def drift(self) -> bool:
+        """A median that is better but always says the same direction: what it knows is a drift."""
+        return self.better and self.up is not None and (self.up <= 1 - ONE_SIDED or self.up >= ONE_SIDED)
 
     @property
     def better(self) -> bool:
@@ -58,7 +68,7 @@ class Verdict:
     def sentence(self) -> str:
         """The verdict in words, with the numbers it rests on."""
         evidence = _evidence(self) if np.isfinite(self.statistic) else _no_evidence(self)
-        return f"{_claim(self)} at h = {self.horizon}: {evidence}"
+        return f"{_claim(self)} at h = {self.horizon}: {evidence}{_aside(self)}"
 
 
 def to_json(found: Iterable[Verdict]) -> dict:
@@ -113,6 +123,13 @@ def _no_evidence(verdict: Verdict) -> str:
         return f"{metric} {size}, but {needed} days are needed to tell, {_sample(verdict)}"
     same = "differs by the same amount" if verdict.difference else "is the same"
     return f"{metric} {same} each day, {_sample(verdict)}"
+
+
+def _aside(verdict: Verdict) -> str:
+    """What keeps a drift from being taken for foresight."""
+    if not verdict.drift or verdict.up is None:
+        return ""
+    return f"; by a drift: it says {'up' if verdict.up >= ONE_SIDED else 'down'} every day"
 
 
 def _sample(verdict: Verdict) -> str:

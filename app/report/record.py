@@ -115,7 +115,9 @@ def load_findings(folder: Path) -> Findings:
 def _verdicts(path: Path) -> list[Verdict]:
     rows = json.loads(path.read_text(encoding="utf-8"))["verdicts"]
     given = [field.name for field in fields(Verdict)]
-    known: list[dict[str, Any]] = [{name: np.nan if row[name] is None else row[name] for name in given} for row in rows]
+    known: list[dict[str, Any]] = [
+        {name: np.nan if row.get(name) is None else row[name] for name in given} for row in rows
+    ]
     return [Verdict(**row) for row in known]
 
 

@@ -287,6 +287,21 @@ def test_a_win_in_words():
     )
 
 
+def test_a_median_that_wins_by_always_saying_the_same_is_called_a_drift(rivals):
+    drift = {"metric": "mae", "reference": "random-walk"}
+    assert said(**drift, up=1.0).endswith("993 days, 200 symbols; by a drift: it says up every day")
+    assert said(**drift, up=0.005).endswith("; by a drift: it says down every day")
+    for plain in ({"up": 0.6}, {"up": None}, {"up": float("nan")}, {"up": 1.0, "difference": 0.009}):
+        assert said(**drift, **plain).endswith("993 days, 200 symbols")
+    median = ["q0.50"]
+    shifted = rivals[rivals["model"] == "ewma"].assign(model="lstm")
+    shifted[median] = 0.001
+    asked = (("mae", "ewma"), ("crps", "ewma"))
+    found = verdicts(pd.concat([rivals, shifted]), asked=asked)
+    assert [one.up for one in found if one.model == "lstm"] == [1.0, None] * 2
+    assert {one.up for one in verdicts(pd.concat([rivals, shifted]), asked=asked, signed=False)} == {None}
+
+
 def test_no_win_in_words():
     found = said(horizon=5, difference=-0.001, low=-0.004, high=0.002, statistic=-0.8, p_value=0.41, days=740)
     assert found == (

@@ -10,7 +10,7 @@ import pytest
 from app.dataset import make_windows
 from app.dataset.windows import Windows, WindowSpec
 from app.errors import SettingsError, TrainingError
-from app.forecasters import networks
+from app.forecasters import networks, recurrent
 from app.forecasters.harx import HarX
 from app.forecasters.recipe import Network
 from app.forecasters.recurrent import BestEpoch, FittedNetwork, train_network
@@ -140,39 +140,57 @@ def test_in_the_frame_of_ewma_nothing_is_beneath_the_network(windows, tmp_path):
     np.testing.assert_array_equal(FittedNetwork.load(tmp_path).predict(test), bare.predict(test))
 
 
-def test_trained_on_it_keeps_the_frame_its_weights_were_learnt_in(fitted, windows):
+@pytest.fixture
+def given(monkeypatch) -> list[Windows]:
+    """The training windows of every network that would have been trained."""
+    seen: list[Windows] = []
+
+    def train(recipe, windows, validation, start):
+        seen.append(windows)
+        return None, pd.DataFrame({"epoch": [1]})
+
+    monkeypatch.setattr(recurrent, "_train", train)
+    return seen
+
+
+def test_trained_on_it_keeps_the_frame_its_weights_were_learnt_in(fitted, windows, given):
     train, validation, _ = parts(windows)
     later = train.originating(train.origin[len(train) // 3], train.origin.max() + 1)
-    on = train_network(dataclasses.replace(SMALL, epochs=1), later, validation, start=fitted)
-    assert on.frame is fitted.frame
+    start = FittedNetwork(SMALL, (None,), fitted.curve, fitted.frame)
+    assert train_network(SMALL, later, validation, start=start).frame is fitted.frame
+    np.testing.assert_array_equal(given[0].expected, fitted.frame.of(later).expected)
+    assert not np.array_equal(SMALL.fit(later, validation).frame.slopes, fitted.frame.slopes)
 
 
-def test_a_median_without_gain_stays_where_it_is_and_the_width_does_not(windows):
-    train, validation, test = parts(windows)
-    recipe = dataclasses.replace(SMALL, epochs=2, learning_rate=0.03, frame="ewma")
-    held, free = (dataclasses.replace(recipe, median_gain=gain).fit(train, validation) for gain in (0.0, 1.0))
-    for fitted, moves in ((held, False), (free, True)):
-        scaled = fitted.predict(test) / test.scale[..., None]
-        assert (np.ptp(scaled[..., 9], axis=0) > 1e-3).all() == moves
-        assert (np.ptp(scaled[..., 18] - scaled[..., 0], axis=0) > 1e-3).all()
-
-
-def test_only_the_newest_years_are_learnt_from():
-    rng = np.random.default_rng(7)
-    close = 50 * np.exp(np.cumsum(0.01 * rng.normal(size=900)))
+def test_only_the_newest_years_are_learnt_from(given):
+    close = 50 * np.exp(np.cumsum(0.01 * np.random.default_rng(7).normal(size=900)))
     bars = {"open": close, "high": close * 1.01, "low": close / 1.01, "close": close, "volume": 1e6}
     dates = pd.bdate_range("2020-01-01", periods=900)
     table = pd.DataFrame({"symbol": "A", "date": dates, **bars, "dividend": 0.0, "split": 1.0})
     windows = make_windows(table, WindowSpec(lookback=3, horizons=(1,)), "24/5")
     train = windows.known_by(np.datetime64("2022-06-30"))
     validation = windows.originating(np.datetime64("2022-07-01"), np.datetime64("2022-10-01"))
+    for years in (1, 0):
+        dataclasses.replace(SMALL, years=years).fit(train, validation)
     year = train.originating(np.datetime64("2021-06-30"), np.datetime64("2022-06-30"))
-    bare = dataclasses.replace(SMALL, frame="ewma", epochs=1)
-    newest = dataclasses.replace(bare, years=1).fit(train, validation)
-    alone, every = (dataclasses.replace(bare, years=0).fit(part, validation) for part in (year, train))
-    for own, same in zip(newest.models[0].get_weights(), alone.models[0].get_weights(), strict=True):
-        np.testing.assert_array_equal(own, same)
-    assert not np.allclose(every.models[0].get_weights()[-1], newest.models[0].get_weights()[-1])
+    np.testing.assert_array_equal(given[0].ends, year.ends)
+    np.testing.assert_array_equal(given[1].ends, train.ends)
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.1, 1.0])
+def test_the_median_takes_a_share_of_what_the_state_says_and_the_gaps_take_all(gain):
+    start = np.sort(np.random.default_rng(0).normal(size=(2, 19)), axis=1)
+    states = np.random.default_rng(1).normal(size=(5, 1, 3)).astype("float32")
+    heads = [networks.QuantileHead(start, share) for share in (1.0, gain)]
+    kernel = np.random.default_rng(2).normal(size=(3, 38)).astype("float32")
+    for head in heads:
+        head.build(states.shape)
+        head.kernel.assign(kernel)
+    free, held = (np.asarray(head(states)) for head in heads)
+    moved = free[..., 9] - start[:, 9]
+    np.testing.assert_allclose(held[..., 9], start[:, 9] + gain * moved, atol=1e-5)
+    np.testing.assert_allclose(np.diff(held, axis=-1), np.diff(free, axis=-1), atol=1e-5)
+    assert networks.QuantileHead.from_config(heads[1].get_config()).median_gain == gain
 
 
 def test_before_training_the_forecast_is_the_unconditional_quantiles(windows):

@@ -44,7 +44,7 @@ def make_windows(prices: pd.DataFrame, spec: WindowSpec, calendar: str | None = 
         _report_short(short, spec, enough=bool(parts))
     if not parts:
         raise DataError("prices: no sound rows to learn from. `python -m app prices check` lists why.")
-    _add_market(list(parts.values()), calendars)
+    _add_market(list(parts.values()), calendars, _needed(spec))
     panel = _join(parts, spec)
     return Windows(panel, panel.usable_ends(spec.lookback))
 
@@ -118,9 +118,15 @@ def _on_line(
     return prices, days, np.searchsorted(line, days), line
 
 
-def _add_market(parts: list[dict[str, np.ndarray]], calendars: list[str]) -> None:
-    """Give the outlook of each symbol the columns of its market."""
-    given = [(calendar, part["date"], part["outlook"]) for calendar, part in zip(calendars, parts, strict=True)]
+def _add_market(parts: list[dict[str, np.ndarray]], calendars: list[str], needed: int) -> None:
+    """Give the outlook of each symbol the columns of its market, to which a symbol belongs from `needed` rows on.
+
+    With fewer it is left out of the windows: a day's market must not depend on how long a symbol is listed after it.
+    """
+    given = []
+    for calendar, part in zip(calendars, parts, strict=True):
+        listed = np.arange(len(part["date"]))[:, None] >= needed - 1
+        given.append((calendar, part["date"], np.where(listed, part["outlook"], np.nan)))
     for part, market in zip(parts, market_columns(given), strict=True):
         part["outlook"] = np.column_stack([part["outlook"], market]).astype("float32")
 

@@ -93,8 +93,8 @@ def cleaning_known(subject: Subject, cleaned: pd.DataFrame, day: np.datetime64) 
 
 
 def features_known(truth: Windows, other: World) -> Finding:
-    """Features up to the day are the same, bit for bit, whatever comes after it."""
-    return _unchanged("features", truth, other, lambda windows: windows.panel.features)
+    """Features and outlook up to the day are the same, bit for bit, whatever comes after it."""
+    return _unchanged("features", truth, other, lambda one: np.hstack([one.panel.features, one.panel.outlook]))
 
 
 def scale_known(truth: Windows, other: World) -> Finding:

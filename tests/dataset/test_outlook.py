@@ -101,6 +101,19 @@ def test_the_market_in_windows_knows_nothing_of_the_future(change):
     assert before.outlook.shape[1] == len(OUTLOOK)
 
 
+def test_the_market_does_not_depend_on_how_long_a_symbol_is_listed_later():
+    """One of FEWEST + 1 symbols has 90 rows on the day; without later rows it is too short for windows of 60."""
+    noise = np.random.default_rng(5)
+    lengths = [330] * FEWEST + [110]
+    prices = price_table({f"S{number:02d}": 0.01 * noise.normal(size=size) for number, size in enumerate(lengths)})
+    day, spec = prices["date"].unique()[-20], WindowSpec(60, (1, 20))
+    before, after = (make_windows(one, spec, "24/5").panel for one in (prices, without_future(prices, day, "removed")))
+    assert (len(before.symbols), len(after.symbols)) == (FEWEST + 1, FEWEST)
+    old = (before.date <= np.datetime64(day, "D")) & (before.code < FEWEST)
+    np.testing.assert_array_equal(after.outlook, before.outlook[old])
+    assert (after.outlook[-1, -len(MARKET) :] != 0).all()
+
+
 def test_a_symbol_that_never_moves_and_one_without_highs_and_volumes_stay_bounded(table):
     still = table.assign(open=5.0, high=5.0, low=5.0, close=5.0, volume=0.0)
     bare = table.assign(high=np.nan, low=np.nan, volume=np.nan, open=np.nan)

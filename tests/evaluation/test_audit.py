@@ -88,16 +88,17 @@ def test_removing_the_future_alone_would_miss_the_whole_period_maximum(subject):
     assert seen == {"removed": True, "turned to noise": False}
 
 
-def test_one_row_of_one_feature_off_in_its_last_bit_is_a_finding(subject):
+@pytest.mark.parametrize("table", ["features", "outlook"])
+def test_one_row_of_one_feature_off_in_its_last_bit_is_a_finding(subject, table):
     """The centred mean and the like differ in a single row at each origin; nothing is averaged away."""
     truth = subject.pipeline(subject.prices)
     day = np.unique(truth.origin)[-100]
     other = world(subject.prices, subject.pipeline, truth, day, "removed")
     assert auditing.features_known(truth, other).passed
     panel = other.windows.panel
-    features = panel.features.copy()
-    features[-1, 0] = np.nextafter(features[-1, 0], np.float32(np.inf))
-    windows = replace(other.windows, panel=replace(panel, features=features))
+    values = getattr(panel, table).copy()
+    values[-1, 0] = np.nextafter(values[-1, 0], np.float32(np.inf))
+    windows = replace(other.windows, panel=replace(panel, **{table: values}))
     found = auditing.features_known(truth, replace(other, windows=windows))
     assert not found.passed
     assert f"1 of {3 * (len(subject.prices) // 3 - 99):,} rows change" in found.detail

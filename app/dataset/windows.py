@@ -149,32 +149,30 @@ class Windows:
         return self.volatility[:, None] if given is None else given[self.ends]
 
     def expecting(self, volatility: np.ndarray) -> "Windows":
-        """The same windows, in the frame of a volatility per session expected at their ends, (rows, horizons)."""
-        return Windows(replace(self.panel, expected=volatility), self.ends)
+        """The same windows in the frame of the volatility per session expected of each, (n, horizons)."""
+        expected = np.full((len(self.panel.date), volatility.shape[1]), np.nan)
+        expected[self.ends] = volatility
+        return Windows(replace(self.panel, expected=expected), self.ends)
 
     @property
     def scale(self) -> np.ndarray:
         """(n, horizons) the unit of scaled targets; of returns: volatility times the square root of the horizon."""
-        return self.frame(self.expected)[1]
+        return self._frame[1]
 
     @property
     def scaled(self) -> np.ndarray:
-        """(n, horizons) actuals in the unit and from the centre that the expected volatility gives."""
-        return self.relative_to(self.expected)
-
-    def frame(self, volatility: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Centre and unit of the target, each (n, horizons), from a volatility per session, (n, 1) or (n, horizons)."""
-        return self.target.frame(volatility, np.array(self.spec.horizons))
-
-    def relative_to(self, volatility: np.ndarray) -> np.ndarray:
-        """(n, horizons) (actual - centre) / unit in the frame of a volatility."""
-        centre, unit = self.frame(volatility)
+        """(n, horizons) (actual - centre) / unit, as the expected volatility gives them."""
+        centre, unit = self._frame
         return (self.actual - centre) / unit
 
-    def restored(self, scaled: np.ndarray, volatility: np.ndarray | None = None) -> np.ndarray:
-        """(n, horizons, levels) quantiles of the target from those in the frame of a volatility (`expected`)."""
-        centre, unit = self.frame(self.expected if volatility is None else volatility)
+    def restored(self, scaled: np.ndarray) -> np.ndarray:
+        """(n, horizons, levels) quantiles of the target from those of what is `scaled`."""
+        centre, unit = self._frame
         return scaled * unit[..., None] + centre[..., None]
+
+    def years_back(self, years: int) -> np.datetime64:
+        """The day so many years before the newest session that these windows forecast."""
+        return self.date[:, -1].max() - np.timedelta64(round(365.25 * years), "D")
 
     def known_by(self, day: np.datetime64) -> "Windows":
         """Windows whose whole target had been observed at the close of `day`."""
@@ -220,6 +218,11 @@ class Windows:
         rows = ends[:, None] + np.arange(1 - steps, 1)
         scaled = Windows(self.panel, rows.ravel()).scaled.reshape(*rows.shape, len(self.spec.horizons))
         return Chunks(self.panel, ends, length, np.where(chosen[rows][..., None], scaled, np.nan).astype("float32"))
+
+    @property
+    def _frame(self) -> tuple[np.ndarray, np.ndarray]:
+        """Centre and unit of the target, each (n, horizons)."""
+        return self.target.frame(self.expected, np.array(self.spec.horizons))
 
     def _take(self, chosen: np.ndarray) -> "Windows":
         return Windows(self.panel, self.ends[chosen])

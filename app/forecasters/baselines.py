@@ -88,8 +88,7 @@ class Ewma:
             DataError: no window has a known target.
         """
         known = known_windows(train, validation)
-        quantiles = np.quantile(known.scaled, LEVELS, axis=0).T
-        return FittedEwma(known.spec.horizons, np.maximum.accumulate(quantiles, axis=1))
+        return FittedEwma(known.spec.horizons, pooled_quantiles(known))
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +132,12 @@ def known_windows(train: Windows, validation: Windows) -> Windows:
             f"training: none of {len(both)} windows has a known target. Fetch more history, or shorten --horizons."
         )
     return known
+
+
+def pooled_quantiles(known: Windows) -> np.ndarray:
+    """(horizons, levels) quantiles that the scaled targets had, all symbols and days together."""
+    quantiles = np.quantile(known.scaled, LEVELS, axis=0).T
+    return np.maximum.accumulate(quantiles, axis=1)
 
 
 def check_horizons(name: str, fitted: tuple[int, ...], windows: Windows) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from app.allowed import check_ranges
 from app.dataset.features import FEATURES
 from app.dataset.targets import PARKINSON
 from app.dataset.windows import Windows
-from app.forecasters.baselines import check_horizons, known_windows
+from app.forecasters.baselines import check_horizons, known_windows, pooled_quantiles
 from app.schema import LEVELS
 
 SPANS = (1, 5, 22)
@@ -52,8 +52,7 @@ class Har:
             DataError: no window has a known target.
         """
         known = known_windows(train, validation)
-        oldest = known.date[:, -1].max() - np.timedelta64(round(365.25 * self.years), "D")
-        known = Windows(known.panel, known.ends[known.origin > oldest])
+        known = Windows(known.panel, known.ends[known.origin > known.years_back(self.years)])
         inputs, later = _averages(known), later_log_volatility(known)
         codes = np.unique(known.panel.code[known.ends])
         own = np.searchsorted(codes, known.panel.code[known.ends])
@@ -67,8 +66,7 @@ class Har:
             pooled=levels.mean(axis=1),
             quantiles=np.zeros((len(slopes), len(LEVELS))),
         )
-        quantiles = np.quantile(known.relative_to(bare.volatility(known)), LEVELS, axis=0).T
-        return FittedHar(**{**vars(bare), "quantiles": np.maximum.accumulate(quantiles, axis=1)})
+        return replace(bare, quantiles=pooled_quantiles(known.expecting(bare.volatility(known))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +85,7 @@ class FittedHar:
         Raises:
             DataError: the windows have other horizons than those it was fitted on.
         """
-        return windows.restored(self.quantiles, self.volatility(windows))
+        return windows.expecting(self.volatility(windows)).restored(self.quantiles)
 
     def volatility(self, windows: Windows) -> np.ndarray:
         """(n, horizons) expected volatility per session over the sessions ahead.

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from app.allowed import check_ranges
-from app.dataset.outlook import OUTLOOK
 from app.dataset.windows import Windows
-from app.forecasters.baselines import check_horizons, known_windows
+from app.forecasters.baselines import check_horizons, known_windows, pooled_quantiles
 from app.forecasters.har import later_log_volatility
 from app.schema import LEVELS
 
@@ -51,15 +50,13 @@ class HarX:
             DataError: no window has a known target.
         """
         known = known_windows(train, validation)
-        oldest = known.date[:, -1].max() - np.timedelta64(round(365.25 * self.years), "D")
-        known = Windows(known.panel, known.ends[known.origin > oldest])
+        known = Windows(known.panel, known.ends[known.origin > known.years_back(self.years)])
         wider = later_log_volatility(known) - np.log(known.volatility)[:, None]
         mean, inputs = _centred(known.panel.outlook[known.ends])
         fits = [_ridge(inputs, wider[:, column], self.held) for column in range(wider.shape[1])]
         levels, slopes = (np.array(part) for part in zip(*fits, strict=True))
         bare = FittedHarX(known.spec.horizons, mean, levels, slopes, np.zeros((len(levels), len(LEVELS))))
-        quantiles = np.quantile(bare.of(known).scaled, LEVELS, axis=0).T
-        return replace(bare, quantiles=np.maximum.accumulate(quantiles, axis=1))
+        return replace(bare, quantiles=pooled_quantiles(bare.of(known)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,9 +85,7 @@ class FittedHarX:
             DataError: the windows have other horizons than those it was fitted on.
         """
         check_horizons("har-x", self.horizons, windows)
-        expected = np.full((len(windows.panel.date), len(self.horizons)), np.nan)
-        expected[windows.ends] = self._expected(windows)
-        return windows.expecting(expected)
+        return windows.expecting(self._expected(windows))
 
     def _expected(self, windows: Windows) -> np.ndarray:
         """(n, horizons). Added up column by column, so that each window's is the same in any company."""
@@ -103,7 +98,6 @@ class FittedHarX:
         """One JSON file; its decimals give back the very same floats."""
         content = {
             "horizons": self.horizons,
-            "outlook": OUTLOOK,
             **{name: getattr(self, name).tolist() for name in ("mean", "levels", "slopes", "quantiles")},
         }
         (Path(folder) / FILE).write_text(json.dumps(content))

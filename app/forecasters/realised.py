@@ -10,11 +10,10 @@ import numpy as np
 from app.dataset.features import FEATURES
 from app.dataset.windows import Windows
 from app.forecasters.base import Fitted, Recipe
-from app.forecasters.baselines import check_horizons, known_windows
+from app.forecasters.baselines import check_horizons, known_windows, pooled_quantiles
 from app.forecasters.egarch import FittedEgarch
 from app.forecasters.garch import FittedGarch
 from app.forecasters.har import BATCH, log_ranges
-from app.schema import LEVELS
 
 MONTH = 20
 """Sessions of the newest volatility that is carried forward, or as many as are forecast where those are more."""
@@ -49,7 +48,8 @@ class Unchanged:
             DataError: no window has a known target.
         """
         known = known_windows(train, validation)
-        return FittedUnchanged(known.spec.horizons, _quantiles(known, _newest(known, self.weighted)), self.weighted)
+        quantiles = pooled_quantiles(known.expecting(_newest(known, self.weighted)))
+        return FittedUnchanged(known.spec.horizons, quantiles, self.weighted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class FittedUnchanged:
             DataError: the windows have other horizons than those it was fitted on.
         """
         check_horizons("a volatility carried forward", self.horizons, windows)
-        return windows.restored(self.quantiles, _newest(windows, self.weighted))
+        return windows.expecting(_newest(windows, self.weighted)).restored(self.quantiles)
 
     def save(self, folder: Path) -> None:
         """One JSON file; its decimals give back the very same floats."""
@@ -99,7 +99,8 @@ class Expected:
         """
         fitted = self.recipe.fit(train, validation)
         known = known_windows(train, validation)
-        return FittedExpected(fitted, known.spec.horizons, _quantiles(known, _width(fitted, known)))
+        quantiles = pooled_quantiles(known.expecting(_width(fitted, known)))
+        return FittedExpected(fitted, known.spec.horizons, quantiles)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +118,7 @@ class FittedExpected:
             DataError: the windows have other horizons than those it was fitted on.
         """
         check_horizons("a model of volatility", self.horizons, windows)
-        return windows.restored(self.quantiles, _width(self.fitted, windows))
+        return windows.expecting(_width(self.fitted, windows)).restored(self.quantiles)
 
     def save(self, folder: Path) -> None:
         """The files of the model of returns, and one of the quantiles."""
@@ -129,12 +130,6 @@ class FittedExpected:
         """What `save` wrote for the model of that name; forecasts are identical."""
         content = json.loads((Path(folder) / FILE).read_text())
         return cls(_OF_RETURNS[name].load(folder), tuple(content["horizons"]), np.array(content["quantiles"]))
-
-
-def _quantiles(known: Windows, volatility: np.ndarray) -> np.ndarray:
-    """(horizons, levels) of the targets in the frame of a volatility."""
-    quantiles = np.quantile(known.relative_to(volatility), LEVELS, axis=0).T
-    return np.maximum.accumulate(quantiles, axis=1)
 
 
 def _newest(windows: Windows, weighted: bool) -> np.ndarray:

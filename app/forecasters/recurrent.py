@@ -95,8 +95,7 @@ def _newest(train: Windows, years: int) -> Windows:
     """The windows of the newest years; all of them where `years` is 0."""
     if not years or not len(train):
         return train
-    last = train.date[:, -1].max()
-    return train.originating(last - np.timedelta64(round(365.25 * years), "D"), last)
+    return train.originating(train.years_back(years), train.date[:, -1].max())
 
 
 def _train(

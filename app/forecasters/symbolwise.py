@@ -63,8 +63,7 @@ def fit_each(
         DataError: no window has a known target.
     """
     known = known_windows(*sets)
-    panel, newest = known.panel, known.date[:, -1].max()
-    oldest = newest - np.timedelta64(round(365.25 * years), "D")
+    panel, newest, oldest = known.panel, known.date[:, -1].max(), known.years_back(years)
     codes = np.unique(panel.code[known.ends])
     found: dict[str, Dynamics] = {}
     for count, code in enumerate(codes, start=1):

@@ -17,11 +17,12 @@ TOLERANCE = 1e-5
 """How far a quantile may be from the golden one, as a log return: a thousandth of one per cent of the price."""
 
 WINDOWS = 4
-COLUMNS = ("date", "close", "returns", "volatility", "features", "outlook", "target", "actual")
-"""What the panel of the golden windows has for each row."""
 
 ROOM = 64
 """Sessions kept before each golden window's lookback, for models that look further back than it does."""
+
+COLUMNS = ("date", "close", "returns", "volatility", "features", "outlook", "target", "actual")
+"""What the panel of the golden windows has for each row."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from app.dataset.windows import Windows
+from app.dataset.windows import Windows, WindowSpec
+
+SPEC = WindowSpec(lookback=5, horizons=(1, 4))
+CUTOFF, VALIDATION = "2023-06-30", "2022-12-30"
+SLOPES, LEVELS_OF = (0.3, 0.3, 0.3), {"CALM": 0.1 * np.log(0.006), "WILD": 0.1 * np.log(0.03)}
+"""Of `ranged` prices: what volatility is made of, and each symbol's level."""
 
 
 def price_table(returns: dict[str, np.ndarray], last: str = "2024-12-31") -> pd.DataFrame:

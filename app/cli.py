@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,18 +50,28 @@ def settings_of(options: argparse.Namespace):
 
 def _given(options: argparse.Namespace) -> dict[str, Any]:
     """The settings that the flags stand for, by section."""
-    flags: dict[str, Any] = {}
-    for text in options.set:
-        key, equals, value = text.partition("=")
-        section, _, name = key.strip().rpartition(".")
-        if not equals or not name:
-            raise SettingsError(f"--set takes KEY=VALUE such as network.epochs=3, got {text!r}.")
-        (flags.setdefault(section, {}) if section else flags)[name] = value.strip()
+    flags = by_section(options.set)
     for place, value in _flags(options).items():
         section, _, name = place.rpartition(".")
         if value not in (None, False):
             (flags.setdefault(section, {}) if section else flags)[name] = value
     return flags
+
+
+def by_section(assignments: Iterable[str]) -> dict[str, Any]:
+    """The settings that KEY=VALUE texts stand for, by section.
+
+    Raises:
+        SettingsError: a text is no assignment.
+    """
+    given: dict[str, Any] = {}
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        section, _, name = key.strip().rpartition(".")
+        if not equals or not name:
+            raise SettingsError(f"--set takes KEY=VALUE such as network.epochs=3, got {text!r}.")
+        (given.setdefault(section, {}) if section else given)[name] = value.strip()
+    return given
 
 
 def _flags(options: argparse.Namespace) -> dict[str, Any]:

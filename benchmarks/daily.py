@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from app.cli import by_section
 from app.config import load_settings
 from app.daily.day import daily
 from app.daily.lock import locked
@@ -114,13 +115,8 @@ def start(home: Path, command: list[str], name: str, besides: dict[str, str] | N
 
 def start_at(moment: pd.Timestamp, settings: list[str]) -> int:
     """What `python -m app daily` does, by a clock that stands at a moment."""
-    given: dict[str, dict[str, str]] = {"prices": {"source": USUAL}}
-    for text in settings:
-        place, _, value = text.partition("=")
-        section, _, name = place.rpartition(".")
-        given.setdefault(section, {})[name] = value
     logging.getLogger("app").setLevel(logging.INFO)
-    chosen = load_settings(given)
+    chosen = load_settings(by_section([f"prices.source={USUAL}", *settings]))
     asked = provider(USUAL, chosen.fetch, chosen.prices.calendar, chosen.data / f"{USUAL}-cache")
     source = dataclasses.replace(asked, now=lambda: moment)
     with locked(chosen.home), logged(chosen.data, {"command": "daily"}):

@@ -2,12 +2,13 @@
 
     python -m benchmarks.evidence --prices us_daily.parquet --out results
 
-runs the whole back test (2014 to 2017, every symbol with more than 3,000 sessions), then prints Markdown: the CRPS
-relative to gjr-garch by horizon, on how many symbols it is lower, Diebold-Mariano on day means, coverage by
-tercile of volatility, Hansen's SPA, processor time and peak memory; then the networks once more with other seeds,
-and the mean of their quantiles over all seeds. `--choose` runs the two years before (2012 and 2013) instead, which
-is where settings are chosen; the test years are for a decision that is already made. What stands in --out is not
-made again. The seeds can be run beside the rest: `--seeds 1 2 --only-seeds` in another process, the same --out.
+runs the whole back test (2014 to 2017, every symbol with more than 3,000 sessions), then prints Markdown: the
+CRPS relative to gjr-garch by horizon, on how many symbols it is lower, Diebold-Mariano on day means, coverage
+by tercile of volatility, Hansen's SPA, processor time and peak memory; then the networks once more with other
+seeds, and the mean of their quantiles over all seeds, relative to gjr-garch and to the line they stand on,
+har-x. `--choose` runs the two years before (2012 and 2013) instead, which is where settings are chosen; the
+test years are for a decision that is already made. What stands in --out is not made again. The seeds can be run
+beside the rest: `--seeds 1 2 --only-seeds` in another process, the same --out.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from app.schema import FORECAST_KEYS, QUANTILES
 
 NETWORKS = "lstm gru"
 MODELS = "random-walk ewma garch gjr-garch egarch har har-x quantile-boosting mlp lstm gru"
-REFERENCE = "gjr-garch"
+REFERENCE, LINE = "gjr-garch", "har-x"
 TEST, CHOICE = ("2014-01-01", "2017-12-31"), ("2012-01-01", "2013-12-31")
 
 
@@ -48,35 +49,35 @@ def back_test(prices: Path, out: Path, period: tuple[str, str], models: str, mor
 
 
 def all_seeds(out: Path, forecasts: pd.DataFrame) -> pd.DataFrame:
-    """The reference, each network of each seed, and the mean of its quantiles over the seeds."""
-    reference = forecasts[forecasts["model"] == REFERENCE]
+    """The references, each network of each seed, and the mean of its quantiles over the seeds."""
     runs = {0: forecasts} | {
         int(path.parent.name.removeprefix("seed-")): pd.read_parquet(path)
         for path in sorted(out.glob("seed-*/forecasts.parquet"))
     }
-    tables, quantiles = [reference], list(QUANTILES)
+    tables, quantiles = [], list(QUANTILES)
     for name in NETWORKS.split():
         same = [run[run["model"] == name].set_index(list(FORECAST_KEYS[1:])).sort_index() for run in runs.values()]
         tables += [one.assign(model=f"{name}, seed {seed}") for seed, one in zip(runs, same, strict=True)]
         mean = sum(one[quantiles] for one in same) / len(same)
         tables.append(same[0].assign(model=f"{name}, mean of {len(same)} seeds", **{q: mean[q] for q in quantiles}))
-    return pd.concat([reference, *(one.reset_index()[forecasts.columns] for one in tables[1:])], ignore_index=True)
+    references = forecasts[forecasts["model"].isin([REFERENCE, LINE])]
+    return pd.concat([references, *(one.reset_index()[forecasts.columns] for one in tables)], ignore_index=True)
 
 
-def skill(forecasts: pd.DataFrame) -> pd.DataFrame:
-    """CRPS over that of the reference, by symbol and by day: one row for each model and horizon."""
-    tests = comparison.symbol_tests(forecasts, [REFERENCE])
-    found = comparison.summary(tests[tests["metric"] == "crps"])
+def skill(forecasts: pd.DataFrame, reference: str = REFERENCE) -> pd.DataFrame:
+    """CRPS over that of a reference, by symbol and by day: one row for each model and horizon."""
+    tests = comparison.symbol_tests(forecasts, [reference], [("crps", reference)])
+    found = comparison.summary(tests)
     days = day_means(forecasts)
     rows = []
     for row in found.itertuples():
-        pair = days.loc[row.horizon, [row.model, REFERENCE]].dropna()
-        compared = diebold_mariano(pair[row.model].to_numpy(), pair[REFERENCE].to_numpy(), row.horizon)
+        pair = days.loc[row.horizon, [row.model, reference]].dropna()
+        compared = diebold_mariano(pair[row.model].to_numpy(), pair[reference].to_numpy(), row.horizon)
         rows.append(
             {
                 "model": row.model,
                 "h": row.horizon,
-                "mean over symbols of CRPS ratio": f"{row.ratio:.4f}",
+                f"mean over symbols of CRPS over {reference}'s": f"{row.ratio:.4f}",
                 "symbols with a lower CRPS": f"{row.lower:.1%}",
                 "significantly better / worse (Holm)": f"{row.better} / {row.worse}",
                 "Diebold-Mariano t on day means": f"{compared.statistic:.1f}",
@@ -126,7 +127,9 @@ def main() -> None:
     print(markdown(skill(forecasts)), end="\n\n")
     print(markdown(coverage(pd.read_csv(folder / "calibration.csv"))), end="\n\n")
     print(markdown(pd.read_csv(folder / "superiority.csv")), end="\n\n")
-    print(markdown(skill(all_seeds(options.out, forecasts))))
+    seeds = all_seeds(options.out, forecasts)
+    print(markdown(skill(seeds)), end="\n\n")
+    print(markdown(skill(seeds, LINE)))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ MIN_SPANS = 8
 difference: the test at 5 % rejects 9 % with 8 spans, but 14 to 23 % with 4 or fewer."""
 
 ONE_SIDED = 0.99
-"""Share of medians on one side of 0 from which on they tell no day from another."""
+"""Share of medians on one side of 0 from which on they count as one: they tell no day from another."""
 
 RANDOM_WALK = "random-walk"
 _SPOKEN = {RANDOM_WALK: "the random walk", "base-rate": "the base rate"}
@@ -50,9 +50,11 @@ class Verdict:
     """Share of the model's medians above 0, where they are judged; None where they are not."""
 
     @property
-    def drift(self) -> bool:
-        """A median that is better but always says the same direction: what it knows is a drift."""
-        return self.better and self.up is not None and (self.up <= 1 - ONE_SIDED or self.up >= ONE_SIDED)
+    def drift(self) -> str:
+        """The direction, "up" or "down", that a better median always says (`ONE_SIDED`): it knows a drift; else ""."""
+        if self.up is None or not self.better:
+            return ""
+        return "up" if self.up >= ONE_SIDED else "down" if self.up <= 1 - ONE_SIDED else ""
 
     @property
     def better(self) -> bool:
@@ -127,9 +129,9 @@ def _no_evidence(verdict: Verdict) -> str:
 
 def _aside(verdict: Verdict) -> str:
     """What keeps a drift from being taken for foresight."""
-    if not verdict.drift or verdict.up is None:
+    if not verdict.drift:
         return ""
-    return f"; by a drift: it says {'up' if verdict.up >= ONE_SIDED else 'down'} every day"
+    return f"; by a drift: {100 * ONE_SIDED:.0f} % or more of its medians say {verdict.drift}"
 
 
 def _sample(verdict: Verdict) -> str:

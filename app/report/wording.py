@@ -113,7 +113,9 @@ def summary(asked: Sequence[Question], model: str | None) -> list[str]:
         better = [verdict.horizon for verdict in found if verdict.better]
         worse = [verdict.horizon for verdict in found if verdict.worse]
         where = "at every horizon" if len(better) == len(found) > 1 else _at(better)
-        where += ", by a drift that is the same every day" if any(verdict.drift for verdict in found) else ""
+        drift = [verdict.horizon for verdict in found if verdict.drift]
+        if drift:
+            where += f", {'there' if drift == better else _at(drift)} by a drift in one direction"
         rest = f"; {'they are' if claim.startswith('odds') else 'it is'} worse {_at(worse)}" if worse else ""
         lines.append(f"{model}’s {claim} {where}{rest}.")
     return lines

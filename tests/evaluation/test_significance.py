@@ -289,8 +289,8 @@ def test_a_win_in_words():
 
 def test_a_median_that_wins_by_always_saying_the_same_is_called_a_drift(rivals):
     drift = {"metric": "mae", "reference": "random-walk"}
-    assert said(**drift, up=1.0).endswith("993 days, 200 symbols; by a drift: it says up every day")
-    assert said(**drift, up=0.005).endswith("; by a drift: it says down every day")
+    assert said(**drift, up=1.0).endswith("993 days, 200 symbols; by a drift: 99 % or more of its medians say up")
+    assert said(**drift, up=0.005).endswith("; by a drift: 99 % or more of its medians say down")
     for plain in ({"up": 0.6}, {"up": None}, {"up": float("nan")}, {"up": 1.0, "difference": 0.009}):
         assert said(**drift, **plain).endswith("993 days, 200 symbols")
     median = ["q0.50"]

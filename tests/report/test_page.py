@@ -424,6 +424,17 @@ def test_the_summary_says_where_yes_where_no_and_where_worse():
     assert summary(questions([verdict(1), verdict(5)], "lstm"), "lstm")[0].endswith("GJR-GARCH at every horizon.")
 
 
+def test_the_summary_tells_where_a_median_wins_by_a_drift():
+    median = {"reference": "random-walk", "metric": "mae"}
+    one, other = verdict(1, **median, up=0.6), verdict(5, **median, up=1.0)
+    for found, said in (
+        ([other], "at 5 sessions ahead, there"),
+        ([one, other], "at every horizon, at 5 sessions ahead"),
+    ):
+        line = summary(questions(found, "lstm"), "lstm")[0]
+        assert line == f"lstm’s median beats the last close {said} by a drift in one direction."
+
+
 def test_settings_read_in_words():
     nested = {"a": {"b": None, "c": True, "d": [1, 2], "e": ()}, "f": 3e-3, "g": "yahoo", "h": "10/5"}
     wanted = {"a.b": "–", "a.c": "yes", "a.d": "1, 2", "a.e": "–", "f": "0.003", "g": "yahoo", "h": "10/5"}

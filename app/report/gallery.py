@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from app.report import figures
+from app.report import figures, path_figures
 from app.report.pricing import BESIDE, chance_of_rise, history, main_model, priced
 from app.report.style import ahead
 from app.report.wording import percent
-from app.schema import MEDIAN
+from app.schema import FORECAST_KEYS, MEDIAN
 
 SYMBOLS_AGAINST_ACTUALS = 6
 SYMBOLS_NEWEST = 12
@@ -72,7 +72,28 @@ def _main_first(table: pd.DataFrame, model: str | None) -> Iterator[tuple[int, p
 
 
 def actual_pictures(forecasts: pd.DataFrame, prices: pd.DataFrame) -> Iterator[Picture]:
-    """The main model against what happened: some symbols at the shortest horizon, the first at the longest."""
+    """The main model against what happened, as prices and returns."""
+    for name, title, rows in _against_actuals(forecasts):
+        figure = path_figures.against_actuals(priced(rows, prices), rows, title)
+        caption = _against_naive(rows)
+        yield Picture(name, figure, f"Forecasts against actuals, {title}. {caption}", caption)
+
+
+def volatility_pictures(forecasts: pd.DataFrame) -> Iterator[Picture]:
+    """The main model against what happened, where the quantiles are of the log of a volatility."""
+    keys = list(FORECAST_KEYS[1:])
+    naive = forecasts[forecasts["model"] == BESIDE[0]].set_index(keys)[MEDIAN]
+    for name, title, rows in _against_actuals(forecasts):
+        last = naive.reindex(pd.MultiIndex.from_frame(rows[keys])).set_axis(rows.index)
+        figure = path_figures.volatility_against_actuals(rows, last, title)
+        off, carried = (np.expm1((rows["actual"] - level).abs().mean()) for level in (rows[MEDIAN], last))
+        beside = f", the last volatility carried forward {percent(carried, 0)}" if np.isfinite(carried) else ""
+        caption = f"The median was {percent(off, 0)} off on average{beside}. {_outside(rows)}"
+        yield Picture(name, figure, f"Forecasts of volatility against actuals, {title}. {caption}", caption)
+
+
+def _against_actuals(forecasts: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Name, title and newest rows of each picture: some symbols at the shortest horizon, the first at the longest."""
     mine = forecasts[(forecasts["model"] == main_model(forecasts)) & forecasts["actual"].notna()]
     symbols = list(dict.fromkeys(mine["symbol"]))[:SYMBOLS_AGAINST_ACTUALS]
     horizons = sorted(mine["horizon"].unique())
@@ -80,22 +101,22 @@ def actual_pictures(forecasts: pd.DataFrame, prices: pd.DataFrame) -> Iterator[P
     wanted += [(symbols[0], horizons[-1])] if len(horizons) > 1 else []
     for place, (symbol, horizon) in enumerate(wanted, start=1):
         rows = mine[(mine["symbol"] == symbol) & (mine["horizon"] == horizon)].sort_values("date").tail(TEST_SESSIONS)
-        title = f"{symbol} · {ahead(horizon)}"
-        figure = figures.against_actuals(priced(rows, prices), rows, title)
-        caption = _against_naive(rows)
-        yield Picture(
-            f"actual-{place:02d}-{horizon}", figure, f"Forecasts against actuals, {title}. {caption}", caption
-        )
+        yield f"actual-{place:02d}-{horizon}", f"{symbol} · {ahead(horizon)}", rows
 
 
 def _against_naive(rows: pd.DataFrame) -> str:
     """How far the median went from the naive line, and how often the band held, in words."""
     moved, foreseen = rows["actual"].abs().mean(), rows[MEDIAN].abs().mean()
     near = ": it is nearly the naive line" if foreseen < moved / 4 else ""
+    return f"The price moved {percent(moved)} on average, the median {percent(foreseen)}{near}. {_outside(rows)}"
+
+
+def _outside(rows: pd.DataFrame) -> str:
+    """How often the 90 % band did not hold."""
     outside = (~rows["actual"].between(rows["q0.05"], rows["q0.95"])).sum()
     return (
-        f"The price moved {percent(moved)} on average, the median {percent(foreseen)}{near}. {outside} of {len(rows)} "
-        f"actuals ({percent(outside / len(rows), 0)}) fell outside the 90 % band, where 10 % belong."
+        f"{outside} of {len(rows)} actuals ({percent(outside / len(rows), 0)}) fell outside the 90 % band, where 10 % "
+        "belong."
     )
 
 
@@ -108,7 +129,7 @@ def newest_pictures(live: pd.DataFrame, prices: pd.DataFrame) -> Iterator[Pictur
         last = rows.iloc[-1]
         past = history(prices[prices["date"] <= last["origin"]], symbol, sessions)
         money = priced(rows, prices)
-        figure = figures.newest(past, money, f"{symbol} · after {last['origin']:%-d %b %Y}")
+        figure = path_figures.newest(past, money, f"{symbol} · after {last['origin']:%-d %b %Y}")
         chance = np.round(100 * chance_of_rise(rows.tail(1))[0])
         alt = (
             f"Newest forecast of {symbol}: {ahead(last['horizon'])} between {money['q0.05'].iloc[-1]:,.2f} and "

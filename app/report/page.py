@@ -181,18 +181,19 @@ def _scored(scores: pd.DataFrame, target: Target) -> dict:
 def _figures(findings: Findings, main: str | None, folder: Path) -> dict:
     """The pictures of every section, and the model whose CRPS is 1 in those of skill.
 
-    Skill is drawn where CRPS was scored; prices are where the target has a sign: a volatility is no path of them.
+    Skill is drawn where CRPS was scored; the newest prices are where the target has a sign: a volatility is no path.
     """
     reference = next((name for name in reversed(BESIDE) if name in set(findings.scores["model"])), None)
     reference = reference if "crps" in findings.scores else None
     ratios = tables.skill_ratios(findings.scores, findings.verdicts, reference) if reference else None
-    signed = TARGETS[findings.target].signed
+    signed, tested = TARGETS[findings.target].signed, findings.forecasts
+    actuals = gallery.actual_pictures(tested, findings.prices) if signed else gallery.volatility_pictures(tested)
     return {
         "reference": reference,
         "skill": [] if ratios is None else _show(gallery.skill_picture(ratios, reference), folder),
         "coverage": _show(gallery.coverage_pictures(findings.coverage, main), folder),
         "pit": _show(gallery.pit_pictures(findings.pit, main), folder),
-        "actuals": _show(gallery.actual_pictures(findings.forecasts, findings.prices), folder) if signed else [],
+        "actuals": _show(actuals, folder),
         "newest": _show(gallery.newest_pictures(findings.live, findings.prices), folder) if signed else [],
         "curves": _show(gallery.learning_pictures(findings.curves), folder),
         "curves_unshown": max(0, len(findings.curves) - gallery.NETWORKS),

@@ -7,10 +7,11 @@ from matplotlib.dates import date2num
 
 from app.forecasters import GUESSES, MODELS, NETWORKS, USUAL
 from app.forecasters.shapes import shapes_of
-from app.report import figures
+from app.report import figures, path_figures
 from app.report.pricing import history, priced
 from app.report.style import MODEL_LOOKS, NAME, look
 from app.report.tables import skill_ratios
+from app.schema import QUANTILES
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +37,17 @@ def drawn(findings, rows, live) -> dict:
         "skill": figures.skill(ratios, "gjr-garch"),
         "coverage": figures.coverage(reached, "5 sessions ahead"),
         "pit": figures.pit(findings.pit[findings.pit["horizon"] == 5].iloc[::-1], "5 sessions ahead"),
-        "against_actuals": figures.against_actuals(priced(rows, findings.prices), rows, "NASDAQ"),
-        "newest": figures.newest(history(findings.prices, "NASDAQ", 60), priced(live, findings.prices), "NASDAQ"),
+        "against_actuals": path_figures.against_actuals(priced(rows, findings.prices), rows, "NASDAQ"),
+        "volatility": path_figures.volatility_against_actuals(*as_volatility(rows), "NASDAQ"),
+        "newest": path_figures.newest(history(findings.prices, "NASDAQ", 60), priced(live, findings.prices), "NASDAQ"),
         "learning": figures.learning(findings.curves["lstm"], "lstm"),
     }
+
+
+def as_volatility(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """The same numbers taken for logs of a volatility near 1 %, and the last one, 1 %."""
+    level = {name: np.log(0.01) + 10 * rows[name] for name in (*QUANTILES, "actual")}
+    return rows.assign(**level), pd.Series(np.log(0.01), index=rows.index)
 
 
 def line(axes, label: str):
@@ -65,6 +73,16 @@ def test_bands_against_actuals_reach_from_quantile_to_quantile(drawn, rows, labe
     edges = set(np.round(band(drawn["against_actuals"].axes[0], label), 4))
     for name in (low, high):
         assert set(np.round(rows["origin_close"] * np.exp(rows[name]), 4)) <= edges
+
+
+def test_a_volatility_is_drawn_as_it_is_and_not_as_its_log(drawn, rows):
+    axes = drawn["volatility"].axes[0]
+    np.testing.assert_allclose(line(axes, "actual").get_ydata(), 0.01 * np.exp(10 * rows["actual"]))
+    np.testing.assert_allclose(line(axes, "median").get_ydata(), 0.01 * np.exp(10 * rows["q0.50"]))
+    np.testing.assert_allclose(line(axes, "naive").get_ydata(), 0.01)
+    edges = set(np.round(band(axes, "90 % band"), 8))
+    for name in ("q0.05", "q0.95"):
+        assert set(np.round(0.01 * np.exp(10 * rows[name]), 8)) <= edges
 
 
 def test_hollow_dots_are_the_actuals_outside_the_ninety_percent_band(drawn, rows):
@@ -129,7 +147,7 @@ def test_the_fans_ends_are_labelled_with_their_prices_and_do_not_touch(drawn, li
     labels = {text.get_text(): text.xy[1] for text in drawn["newest"].axes[0].texts}
     assert list(labels) == [f"5 %: {last['q0.05']:,.0f}", f"median {last['q0.50']:,.0f}", f"95 %: {last['q0.95']:,.0f}"]
     flat = live.assign(**{name: 0.0 for name in live.columns if name.startswith("q0.")})
-    narrow = figures.newest(history(findings.prices, "NASDAQ", 60), priced(flat, findings.prices), "NASDAQ")
+    narrow = path_figures.newest(history(findings.prices, "NASDAQ", 60), priced(flat, findings.prices), "NASDAQ")
     narrow.draw_without_rendering()
     boxes = [text.get_window_extent() for text in narrow.axes[0].texts]
     assert boxes[0].y1 <= boxes[1].y0 + 2
@@ -157,7 +175,7 @@ def test_a_curve_without_a_finite_validation_loss_is_drawn(findings):
     assert len(line(figures.learning(curve, "lstm").axes[0], "kept").get_xdata()) == 0
 
 
-@pytest.mark.parametrize("name", ["coverage", "pit", "against_actuals", "newest", "learning"])
+@pytest.mark.parametrize("name", ["coverage", "pit", "against_actuals", "volatility", "newest", "learning"])
 def test_every_axis_is_labelled(drawn, name):
     for axes in drawn[name].axes:
         assert axes.get_ylabel()
@@ -171,7 +189,7 @@ def test_skill_says_what_it_shows_below_and_names_every_model(drawn, findings):
     assert names == [model for model in findings.scores["model"].unique() if model != "gjr-garch"]
 
 
-@pytest.mark.parametrize("name", ["coverage", "pit", "against_actuals", "newest", "learning"])
+@pytest.mark.parametrize("name", ["coverage", "pit", "against_actuals", "volatility", "newest", "learning"])
 def test_no_legend_covers_data(drawn, name):
     figure = drawn[name]
     figure.draw_without_rendering()
@@ -179,7 +197,7 @@ def test_no_legend_covers_data(drawn, name):
     assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1 - 1
 
 
-@pytest.mark.parametrize("name", ["skill", "coverage", "pit", "against_actuals", "newest", "learning"])
+@pytest.mark.parametrize("name", ["skill", "coverage", "pit", "against_actuals", "volatility", "newest", "learning"])
 def test_nothing_is_cut_off_at_the_edge(drawn, name):
     figure = drawn[name]
     figure.draw_without_rendering()
@@ -193,8 +211,8 @@ def test_nothing_is_cut_off_at_the_edge(drawn, name):
 def test_drawing_leaves_its_tables_as_they_were(findings, rows, live):
     money = priced(rows, findings.prices)
     before = rows.copy(), money.copy(), live.copy(), findings.coverage.copy()
-    figures.against_actuals(money, rows, "NASDAQ")
-    figures.newest(history(findings.prices, "NASDAQ", 60), live, "NASDAQ")
+    path_figures.against_actuals(money, rows, "NASDAQ")
+    path_figures.newest(history(findings.prices, "NASDAQ", 60), live, "NASDAQ")
     figures.coverage(findings.coverage, "all")
     for now, then in zip((rows, money, live, findings.coverage), before, strict=True):
         pd.testing.assert_frame_equal(now, then)
@@ -208,7 +226,7 @@ def test_a_callers_own_style_neither_changes_a_figure_nor_is_changed(findings):
 
 
 def test_a_formula_or_a_line_break_in_a_name_is_only_text(findings, rows, tmp_path):
-    figure = figures.against_actuals(priced(rows, findings.prices), rows, "$\\frac{1}$\n<b>")
+    figure = path_figures.against_actuals(priced(rows, findings.prices), rows, "$\\frac{1}$\n<b>")
     figure.savefig(tmp_path / "figure.png")
     assert figure.axes[0].get_title(loc="left") == r"\$\frac{1}\$ <b>"
 

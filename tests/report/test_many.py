@@ -9,6 +9,7 @@ import pytest
 from app.dataset.targets import TARGETS
 from app.evaluation import comparison, metrics, significance
 from app.report import many, tables
+from app.report.gallery import TEST_SESSIONS
 from app.report.page import arrange, write_report
 from app.report.pricing import live_table, main_model
 from app.report.record import load_findings, save_findings
@@ -80,7 +81,14 @@ def test_volatility_has_no_prices_and_no_chance_of_a_rise(findings, tmp_path):
         verdicts=significance.verdicts(table, asked=target.questions), curves={},
     )  # fmt: skip
     laid = arrange(other, tmp_path)
-    assert laid["actuals"] == laid["newest"] == []
+    assert laid["newest"] == []
+    captions = [shown.caption for shown in laid["actuals"]]
+    assert captions
+    rows = table[(table["symbol"] == table["symbol"].iloc[0]) & (table["horizon"] == 1) & table["actual"].notna()]
+    for model, words in (("lstm", "The median was"), ("random-walk", "the last volatility carried forward")):
+        mine = rows[rows["model"] == model].sort_values("date").tail(TEST_SESSIONS)
+        off = np.expm1((mine["actual"] - mine["q0.50"]).abs().mean())
+        assert f"{words} {100 * off:.0f}\N{NO-BREAK SPACE}%" in captions[0]
     row = laid["newest_rows"][0]["rows"][0]
     assert row["q0.50"] == pytest.approx(0.01, rel=0.05)
     assert row["yearly"] == pytest.approx(0.16, rel=0.05)

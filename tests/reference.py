@@ -513,18 +513,27 @@ def pit_histogram(quantiles, actual):
 def adaptive_conformal(quantiles, actual, levels, rate, delay):
     """(symbols, days, levels) quantiles corrected a level, a day and a symbol at a time; actuals come `delay` later."""
     symbols, days, count = quantiles.shape
-    middle, answer, stretch = count // 2, np.zeros_like(quantiles), [1.0] * count
+    middle, answer = count // 2, np.zeros_like(quantiles)
+    stretch, widths, third, judged = [[1.0] * count for _ in range(3)], [], {}, []
     for today in range(days):
         due = today - delay
-        for level in range(count):
-            seen = [s for s in range(symbols) if due >= 0 and not math.isnan(actual[s, due])]
-            if seen:
-                below = sum(actual[s, due] <= answer[s, due, level] for s in seen) / len(seen)
-                step = rate * (levels[level] - below)
-                stretch[level] += step if level > middle else -step if level < middle else 0.0
+        seen = [s for s in range(symbols) if due >= 0 and not math.isnan(actual[s, due])]
+        judged += [third[s, due] for s in seen]
+        for group in range(3):
+            mine = [s for s in seen if third[s, due] == group]
+            for level in range(count):
+                if mine:
+                    below = sum(actual[s, due] <= answer[s, due, level] for s in mine) / len(mine)
+                    pace = len(mine) / len(seen) * min(3, len(judged) / judged.count(group))
+                    step = pace * rate * (levels[level] - below)
+                    stretch[group][level] += step if level > middle else -step if level < middle else 0.0
+        widths += [quantiles[s, today, count - 2] - quantiles[s, today, 1] for s in range(symbols)]
+        low, high = sorted(widths)[len(widths) // 3], sorted(widths)[2 * len(widths) // 3]
         for s in range(symbols):
-            median = quantiles[s, today, middle]
-            moved = [median + max(c, 0.0) * (q - median) for c, q in zip(stretch, quantiles[s, today], strict=True)]
+            width = quantiles[s, today, count - 2] - quantiles[s, today, 1]
+            third[s, today] = 0 if width <= low else 1 if width <= high else 2
+            mine, median = stretch[third[s, today]], quantiles[s, today, middle]
+            moved = [median + max(c, 0.0) * (q - median) for c, q in zip(mine, quantiles[s, today], strict=True)]
             answer[s, today] = [*sorted(moved[:middle]), median, *sorted(moved[middle + 1 :])]
     return answer
 

@@ -50,6 +50,22 @@ def test_coverage_is_restored(horizon, spread):
     assert after["crps"] < before["crps"]
 
 
+def test_coverage_is_restored_in_calm_and_in_stormy_markets():
+    """Two thirds as wide as it should be where it is narrow, a third too wide where it is wide: right on average."""
+    random = np.random.default_rng(7)
+    spread = np.repeat(np.exp(0.5 * random.normal(size=150)), 20)
+    said = spread * np.where(spread < 0.8, 0.67, np.where(spread > 1.25, 1.33, 1.0))
+    table = gaussian("lstm", spread * random.normal(size=(5, 3000)), np.broadcast_to(said, (5, 3000)))
+    found = conformal(table)
+    width = (table["q0.90"] - table["q0.10"]).to_numpy()
+    late = (table["origin"] >= table["origin"].unique()[500]).to_numpy()
+    for part in pd.qcut(width, 3, labels=False) == np.arange(3)[:, None]:
+        before, after = score(table[part & late]).iloc[0], score(found[part & late]).iloc[0]
+        assert after["coverage_80"] == pytest.approx(0.8, abs=0.02)
+        assert abs(after["coverage_80"] - 0.8) < abs(before["coverage_80"] - 0.8)
+    assert score(found[late]).iloc[0]["crps"] < score(table[late]).iloc[0]["crps"]
+
+
 def test_a_forecast_that_is_right_stays_right():
     actual = np.random.default_rng(3).normal(size=(5, 2000))
     table = gaussian("lstm", actual)

@@ -12,6 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from app import queries
+from app.evaluation.drift import Record
+from app.evaluation.verdict import RANDOM_WALK
 from app.prices.database import Connection, reading, writing
 from app.schema import FORECAST_COLUMNS, QUANTILES, check_forecasts
 
@@ -22,6 +25,9 @@ DONE, SKIPPED = "done", "skipped"
 
 SESSION = "session"
 """The stage that stands for a session as a whole: each session that was due ends as DONE or SKIPPED."""
+
+UNKNOWN = np.full(len(QUANTILES), np.nan).astype("<f8").tobytes()
+"""The quantiles of a forecast that nobody made."""
 
 TOLERANCE = 1e-5
 """An actual that moved by less, as a log return, is the one that is known already."""
@@ -147,22 +153,38 @@ class Journal:
                     at,
                     run,
                 )
-                added += connection.execute(_PUBLISH, (*key, *told)).rowcount
+                added += connection.execute(queries.PUBLISH, (*key, *told)).rowcount
         return added
 
-    def forecasts(self, since: str = "", until: str = "9999", models: Sequence[str] = ()) -> pd.DataFrame:
+    def forecasts(self, since: str = "", until: str = "9999") -> pd.DataFrame:
         """Published forecasts with the newest actual of each, and beside the table's columns version, published_at.
 
         Args:
-            since: first origin wanted, ISO date. until: last origin wanted. models: those wanted; none is all.
+            since: first origin wanted, ISO date. until: last origin wanted.
         """
-        query = _FORECASTS.replace("/* models */", f"AND model IN ({', '.join('?' * len(models))})" if models else "")
-        rows = self._rows(query, (self.source, since, until, *models))
+        rows = self._rows(queries.FORECASTS, (self.source, since, until))
         *told, said = zip(*rows, strict=True) if rows else [()] * (len(_TOLD) + 1)
         columns = {name: np.array(part, kind) for (name, kind), part in zip(_TOLD.items(), told, strict=True)}
-        quantiles = np.frombuffer(b"".join(said), "<f8").reshape(len(rows), len(QUANTILES))
-        table = pd.DataFrame(columns | dict(zip(QUANTILES, quantiles.T, strict=True)))
+        table = pd.DataFrame(columns | dict(zip(QUANTILES, _quantiles(said).T, strict=True)))
         return table.astype({"model": "str", "symbol": "str"})[[*FORECAST_COLUMNS, "version", "published_at"]]
+
+    def record(self, model: str, since: str = "") -> Record:
+        """What a model said, on the day of the target at the latest, beside the random walk and what came true.
+
+        Args:
+            model: its name. since: first origin wanted, ISO date.
+        """
+        rows = self._rows(queries.RECORD, (self.source, RANDOM_WALK, model, since))
+        known = [row for row in rows if row[2] is not None]
+        origin, horizon, actual, said, naive = zip(*known, strict=True) if known else [()] * 5
+        return Record(
+            model=model,
+            origin=np.array(origin, "datetime64[D]"),
+            horizon=np.array(horizon, "int64"),
+            actual=np.array(actual, "float64"),
+            quantiles=_quantiles(said),
+            naive=_quantiles([one or UNKNOWN for one in naive]),
+        )
 
     def awaited(self, since: str, settled_before: str) -> pd.DataFrame:
         """What was forecast and may have come true: symbol, origin and horizon, each once.
@@ -171,7 +193,7 @@ class Journal:
             since: first origin wanted, ISO date. settled_before: origins from this one on are wanted also where
                 their actual is known, because it may be revised.
         """
-        rows = self._rows(_AWAITED, (self.source, since, settled_before))
+        rows = self._rows(queries.AWAITED, (self.source, since, settled_before))
         table = pd.DataFrame(rows, columns=["symbol", "origin", "horizon"])
         return table.astype({"symbol": "str", "origin": "datetime64[ns]", "horizon": "int64"})
 
@@ -182,7 +204,7 @@ class Journal:
 
     def newest_origins(self) -> dict[str, str]:
         """Symbol → the newest origin forecast, as ISO date."""
-        return dict(self._rows(_NEWEST_ORIGINS, (self.source,)))
+        return dict(self._rows(queries.NEWEST_ORIGINS, (self.source,)))
 
     def fill_in(self, actuals: pd.DataFrame) -> int:
         """Put on record what came true: columns symbol, origin, horizon, actual; an actual that moved is added.
@@ -195,7 +217,7 @@ class Journal:
         with writing(self.path, self.wait_s) as connection:
             for symbol, day, horizon, actual in zip(rows["symbol"], days, rows["horizon"], rows["actual"], strict=True):
                 key = (self.source, symbol, day, horizon)
-                known = connection.execute(_ACTUAL, key).fetchone()
+                known = connection.execute(queries.ACTUAL, key).fetchone()
                 if known is not None and abs(known[1] - actual) <= TOLERANCE:
                     continue
                 at = _after(known[0] if known else None)
@@ -205,7 +227,7 @@ class Journal:
 
     def champions(self) -> list[Champion]:
         """The champions of the source in the order they came into service; the last is in service."""
-        query = f"SELECT {_CHAMPION} FROM champion WHERE source = ? ORDER BY id"
+        query = f"SELECT {queries.CHAMPION} FROM champion WHERE source = ? ORDER BY id"
         return [Champion(*row) for row in self._rows(query, (self.source,))]
 
     def champion(self) -> Champion | None:
@@ -239,7 +261,7 @@ class Journal:
         ).fetchone()
         row = connection.execute(
             "INSERT INTO champion (at, source, version, previous, reason, p_value, detail) "
-            f"VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING {_CHAMPION}",
+            f"VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING {queries.CHAMPION}",
             (_written(None), self.source, version, before and before[0], reason, p_value, detail),
         ).fetchone()
         return Champion(*row)
@@ -249,41 +271,20 @@ class Journal:
             return [] if connection is None else _fetched(connection, query, values)
 
 
-_CHAMPION = "id, at, source, version, previous, reason, p_value, detail"
-
-_PUBLISH = """INSERT INTO forecast (source, symbol, origin, horizon, model, version, target, origin_close, quantiles,
-    published_at, run_id) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11 WHERE NOT EXISTS
-    (SELECT 1 FROM forecast WHERE source = ?1 AND symbol = ?2 AND origin = ?3 AND horizon = ?4 AND model = ?5)"""
-
-_FORECASTS = """SELECT model, symbol, origin, horizon, target, origin_close, version, published_at,
-    (SELECT value FROM actual WHERE actual.source = forecast.source AND actual.symbol = forecast.symbol
-        AND actual.origin = forecast.origin AND actual.horizon = forecast.horizon ORDER BY known_at DESC LIMIT 1),
-    quantiles FROM forecast WHERE source = ? AND origin BETWEEN ? AND ? /* models */
-    ORDER BY origin, model, symbol, horizon"""
-
 _TOLD = {
     "model": "object", "symbol": "object", "origin": "datetime64[ns]", "horizon": "int64", "date": "datetime64[ns]",
     "origin_close": "float64", "version": "object", "published_at": "object", "actual": "float64",
 }  # fmt: skip
-"""What `_FORECASTS` gives before the quantiles, in its order → the type; texts are objects."""
-
-_NEWEST_ORIGINS = """WITH RECURSIVE each(symbol) AS (SELECT min(symbol) FROM forecast WHERE source = ?1 UNION ALL
-    SELECT (SELECT min(symbol) FROM forecast WHERE source = ?1 AND symbol > each.symbol) FROM each WHERE symbol NOTNULL)
-    SELECT symbol, (SELECT max(origin) FROM forecast WHERE source = ?1 AND symbol = each.symbol) FROM each
-    WHERE symbol NOTNULL ORDER BY symbol"""
-"""Finds each symbol and its newest origin by seeking, whatever the years behind it."""
-
-_AWAITED = """SELECT DISTINCT symbol, origin, horizon FROM forecast WHERE source = ?1 AND origin >= ?2
-    AND (origin >= ?3 OR NOT EXISTS (SELECT 1 FROM actual WHERE actual.source = forecast.source
-        AND actual.symbol = forecast.symbol AND actual.origin = forecast.origin
-        AND actual.horizon = forecast.horizon)) ORDER BY symbol, origin, horizon"""
-
-_ACTUAL = """SELECT known_at, value FROM actual WHERE source = ? AND symbol = ? AND origin = ? AND horizon = ?
-    ORDER BY known_at DESC LIMIT 1"""
+"""What `queries.FORECASTS` gives before the quantiles, in its order → the type; texts are objects."""
 
 
 def _fetched(connection: Connection, query: str, values: tuple) -> list[tuple]:
     return connection.execute(query, values).fetchall()
+
+
+def _quantiles(stored: Sequence[bytes]) -> np.ndarray:
+    """(rows, levels) as the ledger keeps them."""
+    return np.frombuffer(b"".join(stored), "<f8").reshape(len(stored), len(QUANTILES))
 
 
 def _written(moment: dt.datetime | None) -> str:

@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from app.evaluation.drift import alarms
+from app.evaluation.drift import Record, alarms
 from app.evaluation.gate import Rules, decide, judge, matched
 from app.evaluation.metrics import crps
-from app.schema import FORECAST_COLUMNS, LEVELS, QUANTILES
+from app.evaluation.verdict import RANDOM_WALK
+from app.schema import FORECAST_COLUMNS, FORECAST_KEYS, LEVELS, QUANTILES
 
 NORMAL = stats.norm.ppf(LEVELS)
 SYMBOLS = 5
@@ -85,9 +86,25 @@ def alarmed(simulations: int, width: float, lean: float) -> float:
     yes = 0
     for seed in range(simulations):
         market = Market(seed, 250, ALL, plain=True)
-        record = pd.concat([market.table("live", width=width, lean=lean), market.table("random-walk", flat=True)])
-        yes += bool(alarms(record, "live"))
+        table = pd.concat([market.table("live", width=width, lean=lean), market.table(RANDOM_WALK, flat=True)])
+        yes += bool(alarms(record_of(table, "live")))
     return yes / simulations
+
+
+def record_of(table: pd.DataFrame, model: str) -> Record:
+    """The record of a model in a forecasts table, as the journal reads it from the ledger."""
+    ours, naive = (table[table["model"] == name] for name in (model, RANDOM_WALK))
+    keys, said = list(FORECAST_KEYS[1:]), list(QUANTILES)
+    rows = ours[ours["actual"].notna()].merge(naive[keys + said], how="left", on=keys, suffixes=("", " naive"))
+    rows = rows.sort_values("origin", kind="stable")
+    return Record(
+        model=model,
+        origin=rows["origin"].to_numpy().astype("datetime64[D]"),
+        horizon=rows["horizon"].to_numpy(),
+        actual=rows["actual"].to_numpy(),
+        quantiles=rows[said].to_numpy(),
+        naive=rows[[f"{name} naive" for name in said]].to_numpy(),
+    )
 
 
 class Market:

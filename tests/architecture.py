@@ -14,7 +14,7 @@ STREET = (
     ("errors",),
     ("allowed",),
     ("atomic", "home"),
-    ("schema",),
+    ("schema", "queries"),
     ("prices",),
     ("dataset",),
     ("forecasters",),

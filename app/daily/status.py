@@ -11,9 +11,8 @@ import pandas as pd
 from app import registry
 from app.config import Settings
 from app.daily.freshness import Freshness, freshness
-from app.daily.record import Line, live_forecasts, live_record
+from app.daily.record import Line, live_record
 from app.errors import DamageError
-from app.evaluation.verdict import RANDOM_WALK
 from app.journal import DONE, SKIPPED, Champion, Journal
 from app.prices.store import Ledger
 
@@ -98,9 +97,10 @@ def status(settings: Settings, now: pd.Timestamp | None = None) -> Status:
     origins = journal.newest_origins()
     wanted = settings.prices.symbols or tuple(origins)
     chosen = {symbol: origins[symbol] for symbol in wanted if symbol in origins}
-    champion, settled = journal.champion(), [note.outcome for note in journal.settled().values()]
+    champions, settled = journal.champions(), [note.outcome for note in journal.settled().values()]
+    champion = champions[-1] if champions else None
     fault, model = _fault(settings, champion)
-    record, drift = live_record(live_forecasts(journal, (model, RANDOM_WALK)), model) if model else ([], [])
+    record, drift = live_record(journal, model, max(origins.values(), default="")) if model else ([], [])
     return Status(
         source=source,
         now=moment,
@@ -109,12 +109,12 @@ def status(settings: Settings, now: pd.Timestamp | None = None) -> Status:
         missing=tuple(symbol for symbol in wanted if symbol not in origins),
         champion=champion,
         fault=fault,
-        promotions=max(0, len(journal.champions()) - 1),
+        promotions=max(0, len(champions) - 1),
         last=_last(journal),
         settled={DONE: settled.count(DONE), SKIPPED: settled.count(SKIPPED)},
         record=record,
         drift=drift,
-        quarantined=len(Ledger(settings.ledger).quarantine(source)),
+        quarantined=Ledger(settings.ledger).quarantined(source),
         disk={place: _size(settings.home / place) for place in ("data", "models")},
     )
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import pandas as pd
 from scipy import special
 
-from app.evaluation.gate import Match, match
+from app.evaluation.gate import excess
+from app.evaluation.loss import crps
 from app.evaluation.overlap import mean_variance
 from app.evaluation.verdict import MIN_SPANS, RANDOM_WALK
+from app.schema import QUANTILES
 
 SESSIONS = 60
 """Newest origins looked at, but at least `MIN_SPANS` horizons of them: fewer prove nothing where forecasts overlap."""
@@ -18,6 +20,58 @@ ALPHA = 0.01
 """Chance of any alarm at all at one look, when all is as promised; divided by the number of questions asked."""
 
 INTERVALS = {0.5: ("q0.25", "q0.75"), 0.8: ("q0.10", "q0.90"), 0.9: ("q0.05", "q0.95")}
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What a model said beforehand and what came true, in order of origins, beside the random walk.
+
+    origin: (n,) datetime64[D]. horizon: (n,) sessions. actual: (n,) log returns. quantiles: (n, levels) log returns.
+    naive: (n, levels) those of the random walk of the same symbol, origin and horizon, NaN where it said nothing.
+    """
+
+    model: str
+    origin: np.ndarray
+    horizon: np.ndarray
+    actual: np.ndarray
+    quantiles: np.ndarray
+    naive: np.ndarray
+
+    @cached_property
+    def horizons(self) -> Mapping[int, "Record"]:
+        """Horizon → the record at it alone, the shortest first."""
+        return {int(horizon): self._take(self.horizon == horizon) for horizon in np.unique(self.horizon)}
+
+    @cached_property
+    def days(self) -> tuple[np.ndarray, np.ndarray]:
+        """((days,) the different origins, (n,) which of them each row has)."""
+        return np.unique(self.origin, return_inverse=True)
+
+    @cached_property
+    def excess(self) -> np.ndarray:
+        """(days,) how much higher the mean CRPS is than the random walk's (`gate.excess`), on rows both forecast.
+
+        The unit is the random walk's mean over the whole record; a record at one horizon is asked for it.
+        """
+        both = self._take(np.isfinite(self.naive[:, 0]))
+        if not len(both.origin):
+            return np.zeros(0)
+        day, rows = both.days[1], np.bincount(both.days[1])
+        ours, theirs = (np.bincount(day, crps(said, both.actual)) / rows for said in (both.quantiles, both.naive))
+        return excess(ours[:, None], theirs[:, None])
+
+    def held(self, nominal: float) -> np.ndarray:
+        """(n,) whether the central interval of that probability, one of `INTERVALS`, holds the actual."""
+        low, high = (self.quantiles[:, QUANTILES.index(end)] for end in INTERVALS[nominal])
+        return (low <= self.actual) & (self.actual <= high)
+
+    def newest(self, sessions: int) -> "Record":
+        """The rows of the newest origins."""
+        return self._take(self.days[1] >= len(self.days[0]) - sessions)
+
+    def _take(self, rows: np.ndarray) -> "Record":
+        arrays = (self.origin, self.horizon, self.actual, self.quantiles, self.naive)
+        return Record(self.model, *(array[rows] for array in arrays))
 
 
 @dataclass(frozen=True)
@@ -32,9 +86,7 @@ class Alarm:
     days: int
 
 
-def alarms(
-    record: pd.DataFrame, model: str, alpha: float = ALPHA, compared: Mapping[int, Match] | None = None
-) -> list[Alarm]:
+def alarms(record: Record, alpha: float = ALPHA) -> list[Alarm]:
     """Everything that is out of its band in the record of a model.
 
     Asked at each horizon: do the newest 50, 80 and 90 % intervals hold as many actuals as they promise
@@ -42,39 +94,30 @@ def alarms(
     before (one-sided)? A horizon with fewer days than `SESSIONS` or `MIN_SPANS` horizons is not asked about.
 
     Args:
-        record: published forecasts with their actuals, of the model and, to be asked about CRPS, of the random walk.
-        model: the name the champion's forecasts have in it.
+        record: published forecasts and their actuals; where it lacks the random walk, CRPS is not asked about.
         alpha: chance of a false alarm, all questions together.
-        compared: horizon → the model matched with the random walk, where somebody has done that already.
 
     Source: the band of a share is that of a binomial whose days, not rows, are independent (`overlap.mean_variance`,
     days / horizon - 1 degrees of freedom); the bound on all questions together is Bonferroni's.
     """
-    known = record[record["actual"].notna()]
-    ours, walk = (known[known["model"] == name] for name in (model, RANDOM_WALK))
-    horizons = sorted(int(horizon) for horizon in ours["horizon"].unique())
-    level = alpha / (max(len(horizons), 1) * (len(INTERVALS) + 2))
+    level = alpha / (max(len(record.horizons), 1) * (len(INTERVALS) + 2))
     found: list[Alarm] = []
-    for horizon in horizons:
-        at_horizon, theirs = ours[ours["horizon"] == horizon], walk[walk["horizon"] == horizon]
-        found += _coverage(at_horizon, model, horizon, level)
-        if model != RANDOM_WALK and len(theirs):
-            both = compared[horizon] if compared else match(at_horizon, theirs)
-            found += _crps(both, model, level)
+    for horizon, rows in record.horizons.items():
+        found += _coverage(rows, horizon, level)
+        if record.model != RANDOM_WALK:
+            found += _crps(rows, horizon, level)
     return found
 
 
-def _coverage(rows: pd.DataFrame, model: str, horizon: int, level: float) -> Iterator[Alarm]:
+def _coverage(record: Record, horizon: int, level: float) -> Iterator[Alarm]:
     """An alarm for each interval that held too few or too many of the newest actuals."""
-    origins, day = np.unique(rows["origin"].to_numpy(), return_inverse=True)
-    if len(origins) < _days(horizon):
+    if len(record.days[0]) < _days(horizon):
         return
-    recent = day >= len(origins) - _days(horizon)
-    day, actual = day[recent] - day[recent].min(), rows["actual"].to_numpy()[recent]
-    for nominal, ends in INTERVALS.items():
-        low, high = (rows[end].to_numpy()[recent] for end in ends)
-        shares = np.bincount(day, (low <= actual) & (actual <= high)) / np.bincount(day)
-        spread = np.sqrt(max(mean_variance(shares, horizon), *_least(shares, nominal, horizon, len(actual))))
+    recent = record.newest(_days(horizon))
+    day, rows = recent.days[1], len(recent.actual)
+    for nominal in INTERVALS:
+        shares = np.bincount(day, recent.held(nominal)) / np.bincount(day)
+        spread = np.sqrt(max(mean_variance(shares, horizon), *_least(shares, nominal, horizon, rows)))
         freedom = len(shares) / horizon - 1
         away = (shares.mean() - nominal) / spread
         p_value = float(2 * special.stdtr(freedom, -abs(away)))
@@ -82,10 +125,10 @@ def _coverage(rows: pd.DataFrame, model: str, horizon: int, level: float) -> Ite
             half = -special.stdtrit(freedom, level / 2) * spread
             band = f"{max(100 * (nominal - half), 0):.0f} to {min(100 * (nominal + half), 100):.0f} %"
             sentence = (
-                f"{model} at h = {horizon}: {100 * shares.mean():.0f} % of the actuals of the newest {len(shares)} "
-                f"sessions lie in the {100 * nominal:.0f} % interval, its band is {band}"
+                f"{record.model} at h = {horizon}: {100 * shares.mean():.0f} % of the actuals of the newest "
+                f"{len(shares)} sessions lie in the {100 * nominal:.0f} % interval, its band is {band}"
             )
-            yield Alarm("coverage", model, horizon, sentence, p_value, len(shares))
+            yield Alarm("coverage", record.model, horizon, sentence, p_value, len(shares))
 
 
 def _least(shares: np.ndarray, nominal: float, horizon: int, rows: int) -> tuple[float, float]:
@@ -96,25 +139,23 @@ def _least(shares: np.ndarray, nominal: float, horizon: int, rows: int) -> tuple
     return float(np.square(shares - nominal).mean() * horizon / len(shares)), nominal * (1 - nominal) / rows
 
 
-def _crps(both: Match, model: str, level: float) -> Iterator[Alarm]:
+def _crps(record: Record, horizon: int, level: float) -> Iterator[Alarm]:
     """An alarm if the newest CRPS is worse than the random walk's, or than it was before, relative to that."""
-    newest, before = both.difference[-_days(both.horizon) :], both.difference[: -_days(both.horizon)]
-    if len(newest) < _days(both.horizon):
+    model, newest, before = record.model, record.excess[-_days(horizon) :], record.excess[: -_days(horizon)]
+    if len(newest) < _days(horizon):
         return
-    now, variance = newest.mean(), mean_variance(newest, both.horizon)
-    freedom = len(newest) / both.horizon - 1
-    shown = (
-        f"{model} at h = {both.horizon}: CRPS {_size(now)} than the random walk's in the newest {len(newest)} sessions"
-    )
+    now, variance = newest.mean(), mean_variance(newest, horizon)
+    freedom = len(newest) / horizon - 1
+    shown = f"{model} at h = {horizon}: CRPS {_size(now)} than the random walk's in the newest {len(newest)} sessions"
     p_value = _above(now, variance, freedom)
     if p_value < level:
-        yield Alarm("crps", model, both.horizon, f"{shown}; it should not be higher", p_value, len(newest))
-    if len(before) >= _days(both.horizon):
+        yield Alarm("crps", model, horizon, f"{shown}; it should not be higher", p_value, len(newest))
+    if len(before) >= _days(horizon):
         then = before.mean()
-        p_value = _above(now - then, variance + mean_variance(before, both.horizon), freedom)
+        p_value = _above(now - then, variance + mean_variance(before, horizon), freedom)
         if p_value < level:
             sentence = f"{shown}; it was {_size(then)} in the {len(before)} before"
-            yield Alarm("crps", model, both.horizon, sentence, p_value, len(newest))
+            yield Alarm("crps", model, horizon, sentence, p_value, len(newest))
 
 
 def _days(horizon: int) -> int:

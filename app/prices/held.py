@@ -52,6 +52,11 @@ def listed(connection: Connection, source: str | None) -> list[tuple]:
     return connection.execute(f"SELECT {fields} {every} ORDER BY f.source, q.symbol, q.date", (source,)).fetchall()
 
 
+def count_open(connection: Connection, source: str) -> int:
+    """How many rows of a source are in quarantine."""
+    return int(connection.execute(f"SELECT count(*) {OPEN}", (source,)).fetchone()[0])
+
+
 def oldest_open(connection: Connection, source: str) -> dict[str, str]:
     """Symbol → ISO day of its oldest row in quarantine."""
     return dict(connection.execute(f"SELECT q.symbol, min(q.date) {OPEN} GROUP BY q.symbol", (source,)).fetchall())

@@ -170,6 +170,11 @@ class Ledger:
             date=pd.to_datetime(table["date"]), fetched_at=pd.to_datetime(table["fetched_at"], utc=True)
         )
 
+    def quarantined(self, source: str) -> int:
+        """How many rows that a source told are not believed yet."""
+        with reading(self.path, self.wait_s) as connection:
+            return 0 if connection is None else held.count_open(connection, source)
+
     def symbols(self, source: str) -> tuple[str, ...]:
         """The symbols a source has told anything about, sorted."""
         with reading(self.path, self.wait_s) as connection:

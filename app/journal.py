@@ -163,8 +163,8 @@ class Journal:
             since: first origin wanted, ISO date. until: last origin wanted.
         """
         rows = self._rows(queries.FORECASTS, (self.source, since, until))
-        *told, said = zip(*rows, strict=True) if rows else [()] * (len(_TOLD) + 1)
-        columns = {name: np.array(part, kind) for (name, kind), part in zip(_TOLD.items(), told, strict=True)}
+        *told, said = zip(*rows, strict=True) if rows else [()] * (len(queries.TOLD) + 1)
+        columns = {name: np.array(part, kind) for (name, kind), part in zip(queries.TOLD.items(), told, strict=True)}
         table = pd.DataFrame(columns | dict(zip(QUANTILES, _quantiles(said).T, strict=True)))
         return table.astype({"model": "str", "symbol": "str"})[[*FORECAST_COLUMNS, "version", "published_at"]]
 
@@ -269,13 +269,6 @@ class Journal:
     def _rows(self, query: str, values: tuple) -> list[tuple]:
         with reading(self.path, self.wait_s) as connection:
             return [] if connection is None else _fetched(connection, query, values)
-
-
-_TOLD = {
-    "model": "object", "symbol": "object", "origin": "datetime64[ns]", "horizon": "int64", "date": "datetime64[ns]",
-    "origin_close": "float64", "version": "object", "published_at": "object", "actual": "float64",
-}  # fmt: skip
-"""What `queries.FORECASTS` gives before the quantiles, in its order → the type; texts are objects."""
 
 
 def _fetched(connection: Connection, query: str, values: tuple) -> list[tuple]:

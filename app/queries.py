@@ -12,6 +12,12 @@ FORECASTS = """SELECT model, symbol, origin, horizon, target, origin_close, vers
     quantiles FROM forecast WHERE source = ? AND origin BETWEEN ? AND ?
     ORDER BY origin, model, symbol, horizon"""
 
+TOLD = {
+    "model": "object", "symbol": "object", "origin": "datetime64[ns]", "horizon": "int64", "date": "datetime64[ns]",
+    "origin_close": "float64", "version": "object", "published_at": "object", "actual": "float64",
+}  # fmt: skip
+"""What `FORECASTS` gives before the quantiles, in its order → the type; texts are objects."""
+
 NEWEST_ORIGINS = """WITH RECURSIVE each(symbol) AS (SELECT min(symbol) FROM forecast WHERE source = ?1 UNION ALL
     SELECT (SELECT min(symbol) FROM forecast WHERE source = ?1 AND symbol > each.symbol) FROM each WHERE symbol NOTNULL)
     SELECT symbol, (SELECT max(origin) FROM forecast WHERE source = ?1 AND symbol = each.symbol) FROM each

@@ -13,7 +13,6 @@ import logging
 import random
 import sqlite3
 import tempfile
-import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -40,6 +39,7 @@ from app.prices.outcomes import (
 )
 from app.prices.patience import RANGES
 from app.prices.sources import between, check_symbol
+from app.prices.turns import Turns
 from app.schema import PRICE_COLUMNS, prices_table
 
 log = logging.getLogger(__name__)
@@ -60,12 +60,16 @@ RECENT = 260
 UNKNOWN = "No data found, symbol"
 """How Yahoo begins its 404. "No data found for this date range" says something else."""
 
+LAST_REQUEST = "last-request"
+"""The file in the cache folder by which processes share the rate of requests."""
+
 WAY_OUT = "Try again later: what is stored is unchanged, and --offline uses it."
 
 
 @dataclass(frozen=True)
 class Yahoo:
     """Daily bars from Yahoo Finance. Threads may share one: they then share its request rate, too.
+    Processes share the rate with whoever has the same cache folder.
 
     tries: how often one symbol is asked for. timeout_s: how long one answer may take. pause_s: the
     first pause after a failure; it doubles each time and is scattered by half. requests_per_s: tries
@@ -86,7 +90,7 @@ class Yahoo:
     now: Callable[[], pd.Timestamp] = field(default=functools.partial(pd.Timestamp.now, "UTC"), repr=False)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     sleep: Callable[[float], object] = field(default=time.sleep, repr=False)
-    _turns: "_Turns" = field(default_factory=lambda: _Turns(), init=False, repr=False, compare=False)
+    _turns: Turns = field(init=False, repr=False, compare=False)
 
     name = "yahoo"
 
@@ -94,6 +98,8 @@ class Yahoo:
 
     def __post_init__(self) -> None:
         check_ranges("fetch", self, {name: bounds for name, bounds in RANGES.items() if hasattr(self, name)})
+        shared = self.cache / LAST_REQUEST if self.cache else None
+        object.__setattr__(self, "_turns", Turns(shared, self.clock, self.sleep))
 
     @property
     def longest_s(self) -> float:
@@ -140,7 +146,7 @@ class Yahoo:
         _set_up(self.cache)
         began, tried = self.clock(), 0
         while True:
-            self.sleep(self._turns.wait_s(self.clock(), 1.0 / self.requests_per_s))
+            self._turns.wait(1.0 / self.requests_per_s)
             tried += 1
             try:
                 return _served(symbol, first, now, self.timeout_s)
@@ -152,21 +158,6 @@ class Yahoo:
             log.info("%s, try %d of %d; next in %.1f s", failure, tried, self.tries, pause)
             self.sleep(pause)
         raise type(failure)(f"{failure}, tried {tried} time(s). {WAY_OUT}") from failure.__cause__
-
-
-class _Turns:
-    """Hands out the moments at which to ask, one at a time to all threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._free = -np.inf
-
-    def wait_s(self, now: float, gap: float) -> float:
-        """Seconds from `now` until it is the caller's turn; the next turn is `gap` later."""
-        with self._lock:
-            turn = max(now, self._free)
-            self._free = turn + gap
-        return turn - now
 
 
 @functools.cache

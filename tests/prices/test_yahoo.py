@@ -192,6 +192,14 @@ def test_tries_are_spread_to_the_rate_allowed(yahoo, client):
     assert answer["slept"] == pytest.approx([4.0, 4.0])
 
 
+def test_the_rate_is_shared_with_whoever_has_the_same_cache_folder(yahoo, client):
+    """tests/prices/test_turns.py has what the file does."""
+    (client.cache / "last-request").unlink(missing_ok=True)
+    yahoo.faults.append(Fault("bad json", times=FOREVER))
+    answer = client.ask("RATE", EVENING, pause_s=0.0, requests_per_s=0.25)
+    assert float((client.cache / "last-request").read_text()) % 10_000 == sum(answer["slept"])
+
+
 @pytest.mark.parametrize(
     ("kind", "where", "error"),
     [

@@ -5,6 +5,7 @@ server has to be a process of its own; started once, it serves a whole file of t
 the client sleeps.
 """
 
+import itertools
 import json
 import sys
 from dataclasses import asdict
@@ -19,6 +20,9 @@ from app.prices.patience import Patience
 from app.prices.store import Ledger
 from app.prices.update import update
 from app.prices.yahoo import Yahoo
+
+BEGUN = itertools.count(step=10_000)
+"""Seconds of the client's clock at which each request begins: what one has asked is long past for the next."""
 
 
 def answer(request: dict) -> dict:
@@ -41,10 +45,11 @@ def update_answer(request: dict) -> dict:
 
 
 def _source(request: dict, slept: list[float]) -> Yahoo:
+    begun = next(BEGUN)
     return Yahoo(
         cache=Path(request["cache"]) if request["cache"] else None,
         now=lambda: pd.Timestamp(request["now"]),
-        clock=lambda: sum(slept),
+        clock=lambda: begun + sum(slept),
         sleep=slept.append,
         **request["settings"],
     )

@@ -202,6 +202,8 @@ def forecast(settings: Settings, prices: Prices, by: Mapping[str, registry.Serve
     tables, corrected = [], []
     for name, one in found.items():
         windows = datasets[specs[name]]
+        for warning in one.warnings(windows.panel.symbols, settings.prices.calendar):
+            log.warning("%s", warning)
         tables.append(forecasts_table(name, windows.newest(), one.fitted.predict(windows.newest())))
         if settings.backtest.conformal and name not in GUESSES:
             corrected.append(corrected_newest(name, one.fitted, windows))

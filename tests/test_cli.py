@@ -272,6 +272,23 @@ def test_a_forecast_of_other_horizons_than_were_trained_is_refused(home, file, c
     assert "window.lookback 10, asked for 20" in capsys.readouterr().err
 
 
+def test_a_version_without_the_market_it_learnt_from_says_so_once(home, file, capsys, monkeypatch):
+    monkeypatch.setattr("app.registry.serving.FEWEST", 2)
+    assert main(["train", "--prices", file, "--models", "har-x", *QUICK]) == 0
+    capsys.readouterr()
+    asked = ["forecast", "--prices", file, "--models", "har-x", "--json", "--quiet"]
+    assert main([*asked, "--symbols", "UP"]) == 0
+    printed = capsys.readouterr()
+    (warning,) = json.loads(printed.out)["warnings"]
+    assert (
+        "learnt from the market of 2 symbols of XNYS, and 1 of it are at hand: fewer than 2 make no market" in warning
+    )
+    assert printed.err.count(warning) == len(printed.err.splitlines()) == 1
+    assert main(asked) == 0
+    printed = capsys.readouterr()
+    assert (json.loads(printed.out)["warnings"], printed.err) == ([], "")
+
+
 def test_a_model_of_other_prices_says_so_and_forecasts(home, file, capsys):
     assert main(["train", "--prices", file, "--models", "ewma", *QUICK]) == 0
     assert main(["prices", "import", file, "--quiet"]) == 0

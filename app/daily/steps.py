@@ -221,7 +221,11 @@ def forecast(start: Start, training: Training | None) -> pd.DataFrame:
     # imported prices have no clock of their own: they are forecast as if at the close of their newest session
     made_at = start.tools.now() if start.settings.prices.source in PROVIDERS else start.due.now
     added = start.journal.publish(start.run, live, versions, made_at.to_pydatetime(warn=False))
-    start.note(FORECAST, DONE, json.dumps({"rows": added, "versions": versions, "refused": made["refused"]}))
+    warnings = [line for one in serving for line in made["warnings"].get(one, ())]
+    for warning in warnings:
+        log.warning("%s", warning)
+    told = {"rows": added, "versions": versions, "refused": made["refused"], "warnings": warnings}
+    start.note(FORECAST, DONE, json.dumps(told))
     return live
 
 

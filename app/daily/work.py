@@ -126,10 +126,12 @@ def _live(
         tables.append(forecasts_table(baseline, newest, fitted.predict(newest)))
     check_forecasts(pd.concat(tables, ignore_index=True)).to_parquet(folder / LIVE, index=False)
     refused = [reason for one in candidates for reason in one.refused]
+    symbols, calendar = windows.panel.symbols, settings.prices.calendar
     return {
         "served": served,
         "fitted": dict.fromkeys(settings.daily.baselines, f"fitted {job.session}"),
         "refused": refused,
+        "warnings": {one.version.id: one.warnings(symbols, calendar) for one in candidates},
     }
 
 

@@ -1,13 +1,17 @@
 """From a version to a model that may forecast: proved, loaded, tried on its golden input; else the one before it."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.dataset.outlook import FEWEST
 from app.errors import DamageError, SettingsError
 from app.forecasters import load_fitted
 from app.forecasters.base import Fitted
+from app.forecasters.harx import FittedHarX
+from app.prices.calendar import calendar_for
 from app.registry.golden import TOLERANCE, Golden
 from app.registry.succession import Row, in_service
 from app.registry.versions import Version, folders, of_model, read, sound
@@ -22,6 +26,26 @@ class Served:
     version: Version
     fitted: Fitted
     refused: tuple[str, ...] = ()
+
+    def warnings(self, symbols: Sequence[str], calendar: str = "") -> list[str]:
+        """What it learnt from and cannot be told by the symbols at hand: a sentence for each exchange without a market.
+
+        Args:
+            symbols: those that it forecasts together. calendar: whose sessions, "" to go by each symbol.
+        """
+        if not isinstance(getattr(self.fitted, "frame", self.fitted), FittedHarX):
+            return []  # nothing else is told of the market
+        learnt, given = (
+            Counter(calendar_for(symbol, name=calendar) for symbol in some)
+            for some in (self.version.card["symbols"], symbols)
+        )
+        return [
+            f"{self.version.id} learnt from the market of {learnt[exchange]} symbols of {exchange}, and {count} of it "
+            f"are at hand: fewer than {FEWEST} make no market, and it reads as usual. Forecast {FEWEST} or more "
+            "together, or train again on those at hand."
+            for exchange, count in sorted(given.items())
+            if count < FEWEST <= learnt[exchange]
+        ]
 
 
 def load(version: Version) -> Fitted:

@@ -29,13 +29,14 @@ class Home:
     """A home, its settings, and a trainer whose challenger is as good as the test wants.
 
     challenger: factor on the spread of the challenger's quantiles; that of its rival is 2.5, where 1 is right.
-    failing: what the next training raises.
+    failing: what the next training raises. warning: what there is to say of each version.
     """
 
     path: Path
     flags: dict = field(default_factory=dict)
     challenger: float = 1.0
     failing: Exception | None = None
+    warning: str = ""
     jobs: list[str] = field(default_factory=list)
 
     @property
@@ -67,7 +68,7 @@ class Home:
         if self.failing and job["kind"] == "train":
             raise self.failing
         champions = job["champions"][:1]
-        made = {"fitted": {"random-walk": f"fitted {job['session']}"}, "refused": []}
+        made = {"fitted": {"random-walk": f"fitted {job['session']}"}, "refused": [], "warnings": {}}
         if job["kind"] == "train":
             version = job["made"] or self._version(job["session"])
             ids = list(dict.fromkeys([version, *champions]))
@@ -78,6 +79,7 @@ class Home:
         else:
             ids = champions
         made["served"] = dict.fromkeys(ids, "ewma")
+        made["warnings"] = {name: [f"{name} {self.warning}"] for name in ids if self.warning}
         now = [_now(name, job["session"]) for name in [*ids, "random-walk"]]
         pd.concat(now, ignore_index=True).to_parquet(folder / LIVE, index=False)
         (folder / MADE).write_text(json.dumps(made))

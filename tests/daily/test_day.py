@@ -1,5 +1,7 @@
 """A day: it does what is due once, carries on wherever it was killed, and a failure never makes things worse."""
 
+import json
+
 import pytest
 
 from app.errors import DamageError, SourceError, StorageError, TrainingError
@@ -47,6 +49,17 @@ def test_missed_sessions_are_skipped_with_a_reason_and_the_newest_is_forecast(ho
     assert "no run was started" in list(settled.values())[1].detail
     assert done.result["skipped"] == list(settled)[1:4]
     assert home.journal.newest_origins() == {"AAA": done.session, "BBB": done.session}
+
+
+def test_what_there_is_to_say_of_the_champion_is_logged_once_and_noted(home, caplog):
+    home.start()
+    champion, home.warning = home.journal.champion().version, "lacks its market"
+    home.live_to(1)
+    home.challenger = 4.0  # it stays: of the challenger nothing is said
+    done = home.start()
+    assert [line.message for line in caplog.records if "lacks" in line.message] == [f"{champion} lacks its market"]
+    (note,) = home.journal.notes(done.session, "forecast")
+    assert json.loads(note.detail)["warnings"] == [f"{champion} lacks its market"]
 
 
 @pytest.mark.parametrize(("challenger", "promoted"), [(1.0, True), (2.5, False), (4.0, False)])

@@ -119,6 +119,16 @@ def test_a_damaged_champion_gives_way_to_the_one_before_it(tmp_path, settings):
     assert versions[1] in said["refused"][0]
 
 
+def test_a_version_without_the_market_it_learnt_from_has_that_said_of_it(tmp_path, settings, monkeypatch):
+    monkeypatch.setattr("app.registry.serving.FEWEST", 2)
+    cheap = settings(model="har-x")
+    _, first = done(tmp_path, cheap, "train")
+    assert first["warnings"] == {first["version"]: []}
+    fewer = cheap.model_copy(update={"prices": dataclasses.replace(cheap.prices, symbols=("AAA",))})
+    _, said = done(tmp_path, fewer, "forecast", [first["version"]])
+    assert "2 symbols of XNYS, and 1 of it" in said["warnings"][first["version"]][0]
+
+
 def test_too_little_history_is_said(tmp_path, settings):
     with pytest.raises(DataError, match=r"daily\.held_out keeps 900"):
         done(tmp_path, settings(model="ewma", held_out=900), "train")

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import random
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,10 @@ import pytest
 from app import registry
 from app.errors import DamageError, SettingsError
 from app.forecasters import load_fitted, save_fitted
+from app.forecasters.baselines import FittedRandomWalk
+from app.forecasters.harx import FittedHarX
+from app.forecasters.recipe import Network
+from app.forecasters.recurrent import FittedNetwork
 from app.journal import Champion
 from app.registry import serving
 from app.registry.libraries import check_libraries
@@ -246,3 +251,29 @@ def test_a_damaged_champion_is_stood_in_for_by_the_champion_before_it(made, tmp_
     served = registry.serve(tmp_path, "ewma", rows)
     assert served.version.id == ids[0]
     assert ids[1] in served.refused[0]
+
+
+TEN = [f"S{number}" for number in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("learnt", "given", "missed"),
+    [
+        (TEN, TEN[:9], ["10 symbols of XNYS, and 9"]),
+        (TEN, TEN, []),
+        (TEN[:9], TEN[:3], []),
+        ([*TEN, "BMW.DE"], [*TEN, "BMW.DE"], []),
+        ([*TEN, *(f"{name}.DE" for name in TEN)], [*TEN, "BMW.DE"], ["10 symbols of XETR, and 1"]),
+        ([*TEN, *(f"{name}.DE" for name in TEN)], ["A", "BMW.DE"], ["of XETR, and 1", "of XNYS, and 1"]),
+    ],
+)
+def test_a_version_says_which_market_it_misses(learnt, given, missed):
+    """Ten symbols of an exchange make a market; of an exchange that is not asked for nothing is missed."""
+    card, line = {"symbols": learnt}, object.__new__(FittedHarX)
+    network = dataclasses.replace(FittedNetwork(Network(), (), None), frame=line)
+    for fitted in (line, network):
+        found = registry.Served(registry.Version(Path("v1"), card), fitted).warnings(given)
+        assert len(found) == len(missed)
+        assert all(part in sentence for part, sentence in zip(missed, found, strict=True))
+    for fitted in (FittedRandomWalk(250), dataclasses.replace(network, frame=None)):
+        assert registry.Served(registry.Version(Path("v1"), card), fitted).warnings(given) == []

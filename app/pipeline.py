@@ -17,7 +17,6 @@ from app.atomic import publish_file
 from app.config import SECTIONS, Settings
 from app.dataset import make_windows
 from app.dataset.features import FEATURES
-from app.dataset.outlook import TOLD
 from app.dataset.targets import target as target_named
 from app.dataset.windows import Windows, WindowSpec
 from app.errors import DataError, SettingsError
@@ -232,9 +231,12 @@ def source_label(settings: Settings) -> str:
 
 
 def version_spec(version: registry.Version) -> WindowSpec:
-    """The windows a version was trained on: lookback, horizons and what else makes them."""
-    if version.card["features"] != list(TOLD):
-        raise SettingsError(f"{version.id} was trained on other features. Train again: `python -m app train`.")
+    """The windows a version was trained on: lookback, horizons and what else makes them.
+
+    Raises:
+        SettingsError: its features are none of today's.
+    """
+    registry.check_features(version)
     card = {"target": "return", **version.card, "horizons": tuple(version.card["horizons"])}
     return WindowSpec(**{field.name: card[field.name] for field in dataclasses.fields(WindowSpec)})
 

@@ -137,6 +137,9 @@ def _prices(start: Start, day: Day) -> Start:
 def _models(start: Start, day: Day) -> None:
     """Train and compare, then forecast with whoever is champion."""
     at_work_on(stage=steps.TRAIN)
+    old = steps.outdated(start)
+    if old:
+        day.say(f"the champion cannot forecast any more: {old}", outdated=old)
     try:
         training = steps.train(start)
     except AppError as error:
@@ -158,6 +161,8 @@ def _models(start: Start, day: Day) -> None:
     live = steps.forecast(start, training)
     champion = start.journal.champion()
     name = champion.version if champion else "the baselines alone: there is no champion yet"
+    if steps.outdated(start):
+        name = "the baselines alone, until a version trained anew comes into service"
     facts = {"champion": champion.version if champion else None, "rows": len(live)}
     day.say(f"forecast {live['symbol'].nunique()} symbol(s) with {name}", **facts)
 

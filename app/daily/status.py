@@ -12,8 +12,9 @@ from app import registry
 from app.config import Settings
 from app.daily.freshness import Freshness, freshness
 from app.daily.record import Line, live_record
-from app.errors import DamageError
+from app.errors import DamageError, SettingsError
 from app.journal import DONE, SKIPPED, Champion, Journal
+from app.prices.providers import PROVIDERS
 from app.prices.store import Ledger
 
 LAST = ("session", "stage", "outcome", "detail", "at")
@@ -148,7 +149,10 @@ def _newest(found: Status) -> str:
         return "none"
     fresh = found.fresh
     until = f", fresh until {fresh.until:%Y-%m-%d %H:%M} UTC" if fresh.until is not None else ""
-    return f"{max(found.origins.values())}, {len(found.origins)} symbol(s), {fresh.age} closed session(s) behind{until}"
+    behind = f"{fresh.age} closed session(s) behind{until}"
+    if found.source not in PROVIDERS:
+        behind = "the newest there is: these prices end when they end and are never called stale"
+    return f"{max(found.origins.values())}, {len(found.origins)} symbol(s), {behind}"
 
 
 def _fault(settings: Settings, champion: Champion | None) -> tuple[str, str]:
@@ -157,9 +161,9 @@ def _fault(settings: Settings, champion: Champion | None) -> tuple[str, str]:
         return "", ""
     model = registry.of_model(Path(champion.version))
     try:
-        registry.sound(registry.read(settings.versions / champion.version))
+        registry.check_features(registry.sound(registry.read(settings.versions / champion.version)))
         return "", model
-    except DamageError as error:
+    except (DamageError, SettingsError) as error:
         return f"the champion cannot serve: {error}", model
 
 

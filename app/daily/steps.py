@@ -20,7 +20,7 @@ from app.daily.ledger import sound_prices
 from app.daily.process import Bounds, in_own_process
 from app.daily.work import HELD_OUT, LIVE, MADE, Job
 from app.dataset import what_happened
-from app.errors import AppError, DamageError, DataError, SourceError
+from app.errors import AppError, DamageError, DataError, SettingsError, SourceError
 from app.evaluation.gate import Decision, Rules, decide
 from app.journal import DONE, SESSION, SKIPPED, Journal
 from app.prices.calendar import calendar_for, sessions
@@ -155,13 +155,26 @@ def fill_in(start: Start) -> int:
     return start.journal.fill_in(keys.merge(happened, on=["symbol", "origin", "horizon"]))
 
 
+def outdated(start: Start) -> str | None:
+    """Why the champion, though sound, can forecast no more: it was trained on other features than there are now."""
+    champion = start.journal.champion()
+    try:
+        if champion:
+            registry.check_features(registry.read(start.settings.versions / champion.version))
+    except SettingsError as error:
+        return str(error)
+    except DamageError:
+        return None  # it is refused for that, and the one before it serves
+    return None
+
+
 def training_due(start: Start) -> bool:
-    """Whether enough sessions have passed since the last training, or there is no champion yet."""
+    """Whether enough sessions have passed since the last training, or there is no champion yet that can forecast."""
     trained = start.journal.settled(TRAIN)
     if start.due.session in trained:
         return False
     before = [session for session, note in trained.items() if note.outcome == DONE]
-    if not before or start.journal.champion() is None:
+    if not before or start.journal.champion() is None or outdated(start):
         return True
     calendar = calendar_for(next(iter(start.due.expected)), name=start.settings.prices.calendar)
     since = sessions(calendar, np.datetime64(before[-1]) + 1, np.datetime64(start.due.session))

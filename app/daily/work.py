@@ -109,8 +109,24 @@ def train(job: Job, settings: Settings, folder: Path) -> dict[str, Any]:
 
 def forecast(job: Job, settings: Settings, folder: Path) -> dict[str, Any]:
     """The newest forecast of every symbol by the champion, where there is one, and by the baselines."""
-    serving = [registry.first_sound([settings.versions / one for one in job.champions])] if job.champions else []
-    return _live(job, settings, _Data(settings), serving, folder)
+    return _live(job, settings, _Data(settings), _serving(job, settings), folder)
+
+
+def _serving(job: Job, settings: Settings) -> list[registry.Served]:
+    """Who serves: the champion or, where it is damaged, the one before it; nobody where it knows other features.
+
+    Raises:
+        DamageError: there are champions, and none of them can be loaded.
+    """
+    if not job.champions:
+        return []
+    served = registry.first_sound([settings.versions / one for one in job.champions])
+    try:
+        registry.check_features(served.version)
+    except SettingsError as error:
+        log.warning("the baselines forecast alone: %s", error)
+        return []
+    return [served]
 
 
 def _live(

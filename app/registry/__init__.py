@@ -4,7 +4,7 @@ from app.registry.golden import TOLERANCE, Golden
 from app.registry.retention import sweep
 from app.registry.serving import Served, first_sound, load, newest_sound, serve
 from app.registry.succession import ROLLBACK, in_service, line
-from app.registry.trained import Trained, describe, save
+from app.registry.trained import Trained, check_features, describe, save
 from app.registry.versions import Version, digest, find, newest, of_model, publish, read, sound, verified, versions
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Served",
     "Trained",
     "Version",
+    "check_features",
     "describe",
     "digest",
     "find",

@@ -11,6 +11,7 @@ import pandas as pd
 
 from app.dataset.outlook import TOLD
 from app.dataset.windows import Windows
+from app.errors import SettingsError
 from app.evaluation.metrics import score
 from app.forecasters import save_fitted
 from app.forecasters.base import Fitted, Recipe, forecasts_table
@@ -74,6 +75,16 @@ def describe(trained: Trained) -> dict[str, Any]:
         "scores": _scores(trained),
         "curve": [] if curve is None else _plain(curve),
     }
+
+
+def check_features(version: Version) -> None:
+    """Refuse a version that was trained on other features than there are now: it cannot be told what it wants to know.
+
+    Raises:
+        SettingsError: it was.
+    """
+    if version.card.get("features") != list(TOLD):
+        raise SettingsError(f"{version.id} was trained on other features. Train again: `python -m app train`.")
 
 
 def fingerprint(windows: Windows, until: np.datetime64) -> str:

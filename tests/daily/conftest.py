@@ -12,6 +12,7 @@ from app.config import Settings, load_settings
 from app.daily.day import Day, daily
 from app.daily.steps import Tools
 from app.daily.work import HELD_OUT, LIVE, MADE
+from app.dataset.outlook import TOLD
 from app.forecasters.baselines import FittedRandomWalk
 from app.journal import Journal
 from app.prices.calendar import sessions, sessions_after
@@ -90,6 +91,7 @@ class Home:
             "made_at": pd.Timestamp.now(tz="UTC").isoformat(),
             "source": "import",
             "session": session,
+            "features": list(TOLD),
         }
         return publish(self.settings.versions, card, FittedRandomWalk(250).save).id
 

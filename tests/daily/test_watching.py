@@ -201,6 +201,13 @@ def test_status_says_who_forecast_what_and_until_when(home):
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
 
 
+def test_status_of_imported_prices_does_not_say_that_they_are_up_to_the_market(home):
+    home.start()
+    shown = text(status(home.settings))
+    assert "these prices end when they end and are never called stale" in shown
+    assert "behind" not in shown
+
+
 def test_status_of_a_symbol_never_forecast_is_stale(home):
     home.start()
     settings = home.settings.model_copy(update={"prices": load_settings({"prices": {"symbols": "AAA,ZZZ"}}).prices})

@@ -20,8 +20,8 @@ class Patience:
 
     tries: how often one symbol is asked for. timeout_s: how long one answer may take. pause_s: the
     first pause after a failure; it doubles each time and is scattered by half. requests_per_s: tries
-    begun per second, over all symbols. deadline_s: the whole fetch ends within this time. breaker:
-    after so many symbols in a row that met a rate limit, or no connection, the rest are not asked.
+    begun per second, over all symbols and all processes of a home. deadline_s: the whole fetch ends within this
+    time. breaker: after so many symbols in a row that met a rate limit, or no connection, the rest are not asked.
     agree_after_h: hours after which a later answer can release quarantined rows, unless a session has
     closed since. missing_days: different days on which a source must say that it has no such symbol
     before that is believed of one with stored prices.

@@ -586,36 +586,38 @@ def long_short(days, score, returns, picks):
 # --- forecasters: app/forecasters/decoder.py and networks.py. One row's summary at a time.
 
 
-def decoder(summary, horizons, cell, bridge, weights):
+def decoder(summary, horizons, cell, bridge, weights, held=None):
     """(horizons, units): one recurrent layer over the horizons, a horizon at a time.
 
-    bridge: V and b of the first state; weights: of the cell, in Keras's order.
+    bridge: V and b of the first state; weights: of the cell, in Keras's order; held: gate → what it is held at.
     """
     state = np.tanh(summary @ bridge[0] + bridge[1])
     units = len(weights[1])
     h, c, answer = state[:units], state[units:], []
     for horizon in range(horizons):
         told = [1.0 if other == horizon else 0.0 for other in range(horizons)]
-        h, c = _decoder_step(cell, np.concatenate([summary, told]), h, c, weights)
+        h, c = _decoder_step(cell, np.concatenate([summary, told]), h, c, weights, held or {})
         answer.append(h)
     return np.array(answer)
 
 
-def _decoder_step(cell, x, h, c, weights):
+def _decoder_step(cell, x, h, c, weights, held):
+    def gate(name, z):
+        return held[name] if name in held else logistic(z)
+
     if cell == "simple-rnn":
         return np.tanh(x @ weights[0] + h @ weights[1] + weights[2]), c
-    if cell == "lstm":
-        return _lstm_step(x, h, c, *weights, fed=0.0)
     units = len(h)
     if cell == "gru":
         kernel, recurrent, (of_input, of_state) = weights
         a, b = x @ kernel + of_input, h @ recurrent + of_state
-        z, r = logistic(a[:units] + b[:units]), logistic(a[units : 2 * units] + b[units : 2 * units])
+        z, r = gate("update", a[:units] + b[:units]), gate("reset", a[units : 2 * units] + b[units : 2 * units])
         return z * h + (1 - z) * np.tanh(a[2 * units :] + r * b[2 * units :]), c
-    kernel, recurrent, peephole, bias = weights
+    kernel, recurrent, *peephole, bias = weights
+    of_i, of_f, of_o = peephole[0] if cell == "peephole-lstm" else np.zeros((3, units))
     i, f, g, o = ((x @ kernel + h @ recurrent + bias)[k * units : (k + 1) * units] for k in range(4))
-    c = logistic(f + peephole[1] * c) * c + logistic(i + peephole[0] * c) * np.tanh(g)
-    return logistic(o + peephole[2] * c) * np.tanh(c), c
+    c = gate("forget", f + of_f * c) * c + gate("input", i + of_i * c) * np.tanh(g)
+    return gate("output", o + of_o * c) * np.tanh(c), c
 
 
 def depth_gated_decoder(summary, horizons, bridges, weights):

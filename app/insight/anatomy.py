@@ -17,6 +17,9 @@ from app.insight.replay import Replay, replay
 Held = Mapping[tuple[str, str], object]
 """(layer, gate) → what the gate is held at: a number, or a (units,) array."""
 
+OF_DECODER = "decoder {}"
+"""What a layer of a decoder is called among those that can be held."""
+
 
 @dataclass(frozen=True, eq=False)
 class Watched:
@@ -65,7 +68,7 @@ def watch(model: keras.Model, inputs: np.ndarray, held: Held | None = None) -> W
     Args:
         model: as saved by `app.forecasters.recurrent`.
         inputs: (n, rows, features), not standardised.
-        held: gates to hold; those of a decoder cannot be.
+        held: gates to hold.
     """
     notes = _Notes(held or {})
     x = standardised(model, inputs)
@@ -120,9 +123,9 @@ class _Notes:
         starts = iter(decoder.first_states(summary))
         for layer in decoder.layers:
             if isinstance(layer, keras.layers.RNN):
-                start = [ops.convert_to_numpy(state) for state in next(starts)]
-                self.decoder[_number(layer)] = replay(layer, answer, start=start)
-                answer = self.decoder[_number(layer)].outputs
+                start, number = [ops.convert_to_numpy(state) for state in next(starts)], _number(layer)
+                self.decoder[number] = replay(layer, answer, self._held_in(OF_DECODER.format(number)), start)
+                answer = self.decoder[number].outputs
             else:
                 answer = ops.convert_to_numpy(layer(answer.astype("float32")))
         return answer[:, None]
@@ -136,9 +139,12 @@ class _Notes:
         return np.concatenate([ahead[:, -1], back[:, -1]], axis=-1)
 
     def _replayed(self, layer: keras.layers.RNN, x: np.ndarray, name: str) -> Replay:
-        held = {gate: value for (place, gate), value in self.held.items() if place == name}
-        self.layers[name] = replay(layer, x, held)
+        self.layers[name] = replay(layer, x, self._held_in(name))
         return self.layers[name]
+
+    def _held_in(self, name: str) -> dict[str, object]:
+        """Gate → what it is held at in one layer."""
+        return {gate: value for (place, gate), value in self.held.items() if place == name}
 
 
 def _chain(model: keras.Model) -> list[keras.layers.Layer]:

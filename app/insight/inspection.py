@@ -84,7 +84,7 @@ def _notes(name: str, tables: dict[str, pd.DataFrame], wanted: int) -> list[tupl
     """What this network has not, in a sentence each."""
     notes, rows = [], int(tables["half_lives"]["rows"].iloc[0])
     if tables["gates"].empty and len(tables["gate_horizons"]):
-        notes.append(("gates", f"{name} has gates in its decoder only: they are shown by horizon, and none is held."))
+        notes.append(("gates", f"{name} has gates in its decoder only: they are shown by horizon."))
     elif tables["gates"].empty:
         notes.append(("gates", f"{name} has no gates: there is nothing to show and nothing to hold."))
     if tables["traces"].empty:

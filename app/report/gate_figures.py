@@ -141,29 +141,31 @@ def knockout(costs: pd.DataFrame, title: str) -> Figure:
     """What holding a gate does to the CRPS: a dot and its 95 % interval; right of the line the gate is missed.
 
     Args:
-        costs: `knockout` of one network.
+        costs: `knockout` of one network; gates of a decoder stand below the others.
         title: what the figure is about.
     """
-    horizons, gates = sorted(costs["horizon"].unique()), list(dict.fromkeys(costs["gate"]))
+    horizons = sorted(costs["horizon"].unique())
+    gates = list(dict.fromkeys(zip(costs["over"], costs["gate"], strict=True)))
     figure = Figure(figsize=(WIDTH, 0.8 + len(horizons) * (0.55 + 0.32 * len(gates))), layout="constrained")
     panels = figure.subplots(len(horizons), 1, sharex=True, squeeze=False).ravel()
     for axes, horizon in zip(panels, horizons, strict=True):
         axes.axvline(0, color=INK, linewidth=1.0, zorder=1)
         for row in costs[costs["horizon"] == horizon].itertuples():
             color, (marker, label) = GATE_LOOKS[row.gate][0], HELD_LOOKS[row.held]
-            place = gates.index(row.gate) + (-0.16 if row.held == "mean" else 0.16)
+            number = gates.index((row.over, row.gate))
+            place = number + (-0.16 if row.held == "mean" else 0.16)
             axes.hlines(place, row.low, row.high, color=color, linewidth=2.4, alpha=0.45)
             face = color if row.held == "mean" else PAPER
             dot = {"marker": marker, "color": color, "markerfacecolor": face, "markersize": 5, "linestyle": "none"}
-            axes.plot([row.difference], [place], **dot, label=label if row.gate == gates[0] else None)
-        axes.set_yticks(range(len(gates)), gates)
+            axes.plot([row.difference], [place], **dot, label=None if number else label)
+        axes.set_yticks(range(len(gates)), [f"decoder: {gate}" if over == "horizons" else gate for over, gate in gates])
         axes.set_ylim(len(gates) - 0.5, -0.5)
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
         percent(axes.xaxis)
         first = horizon == horizons[0]
         heading(axes, f"{plain(title, 30)} · {ahead(horizon)}" if first else ahead(horizon), int(first), columns=2)
-    panels[-1].set_xlabel("change of the CRPS; further right, the gate is missed more")
+    panels[-1].set_xlabel("change of the CRPS; further right, missed more")
     return figure
 
 

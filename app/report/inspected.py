@@ -17,6 +17,7 @@ CLAIM = ("forget", "input", "output")
 """The order in which tutorials say the gates of an LSTM matter."""
 
 HELD = {"mean": "at its mean", "one": "at 1"}
+OVER = {"rows": "", "horizons": " of its decoder"}
 PARTS = {"median": "median", "width": "width of the band"}
 
 Tables = Mapping[str, pd.DataFrame]
@@ -49,8 +50,8 @@ def inside_sentences(tables: Tables) -> dict[str, list[str]]:
         ],
         "attribution": [_weight(tables, model) for model in dict.fromkeys(tables["importance"]["model"])],
         "knockout": [
-            _held(group, rows, tables["knockout_order"])
-            for group, rows in tables["knockout"].groupby(["model", "held", "horizon"], sort=False)
+            _held(group, rows, _over(tables["knockout_order"]))
+            for group, rows in _over(tables["knockout"]).groupby(["model", "held", "horizon", "over"], sort=False)
         ],
         "notes": list(tables["notes"]["note"]),
     }
@@ -146,9 +147,10 @@ def _attribution(tables: Tables, model: str) -> Iterator[Picture]:
 
 
 def _knockout(tables: Tables, model: str) -> Iterator[Picture]:
-    costs = _of(tables["knockout"], model)
+    costs = _of(_over(tables["knockout"]), model)
     if len(costs):
-        said = inside_sentences({**tables, "knockout": costs[costs["held"] == "mean"]})["knockout"][0]
+        first = costs[(costs["held"] == "mean") & (costs["horizon"] == costs["horizon"].min())]
+        said = " ".join(inside_sentences({**tables, "knockout": first})["knockout"])
         yield Picture(f"knockout-{model}", gate_figures.knockout(costs, model), said, said)
 
 
@@ -214,20 +216,26 @@ def _shares(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _held(group: tuple, rows: pd.DataFrame, order: pd.DataFrame) -> str:
     """What holding each gate cost, and whether the order of the tutorials holds."""
-    model, way, horizon = group
+    model, way, horizon, over = group
     ranked = rows.sort_values("difference", ascending=False)
     said = [f"{row.gate} {percent(row.difference, 2, True)}{_certain(row)}" for row in ranked.itertuples()]
     words = (
-        f"{model}, {ahead(int(horizon))}, each gate held {HELD[way]}: CRPS {listed(said)} (* differs from 0 at 5 %)."
+        f"{model}, {ahead(int(horizon))}, each gate{OVER[over]} held {HELD[way]}: CRPS {listed(said)} "
+        "(* differs from 0 at 5 %)."
     )
     if set(ranked["gate"]) != set(CLAIM):
         return words
-    steps = order[(order["model"] == model) & (order["held"] == way) & (order["horizon"] == horizon)]
+    steps = order[(order[["model", "held", "horizon", "over"]] == list(group)).all(axis=1)]
     sure = int((steps["p_value"] < ALPHA).sum())
     found = " > ".join(ranked["gate"])
     holds = "is what came out" if tuple(ranked["gate"]) == CLAIM else f"did not come out, but {found}"
     steps_said = f"of the two steps, {sure or 'none'} beyond chance at 5 %"
     return f"{words} The order forget > input > output {holds}; {steps_said}."
+
+
+def _over(table: pd.DataFrame) -> pd.DataFrame:
+    """With the column `over`; inspections of earlier releases held no gate of a decoder."""
+    return table if "over" in table else table.assign(over="rows")
 
 
 def _certain(row) -> str:

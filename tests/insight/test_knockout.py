@@ -65,3 +65,26 @@ def test_without_gates_there_is_nothing_to_hold(cell):
 def test_the_gates_of_both_directions_and_of_every_layer_are_held_together():
     costs, _ = held(planted.network("bidirectional-lstm", layers=2))
     assert len(costs) == len(WAYS) * 3 * len(planted.SPEC.horizons)
+
+
+@pytest.mark.parametrize(("shape", "over"), [("many-to-many", ["rows", "horizons"]), ("one-to-many", ["horizons"])])
+def test_the_gates_of_a_decoder_are_held_apart_from_the_encoders(shape, over):
+    costs, order = held(planted.network("lstm", shape=shape))
+    assert list(dict.fromkeys(costs["over"])) == over
+    assert len(costs) == len(over) * len(WAYS) * 3 * len(planted.SPEC.horizons)
+    assert (costs[costs["held"] == "one"]["difference"] > 0).all()
+    assert len(order) == len(over) * len(WAYS) * 2 * len(planted.SPEC.horizons)
+    assert (order["difference"] >= 0).all()
+
+
+def test_a_gate_of_a_decoder_that_is_always_one_costs_nothing_and_the_encoders_does():
+    model = planted.network("lstm", shape="many-to-many")
+    cell = model.get_layer("decoder").layers[0].cell
+    kernel, recurrent, bias = (np.array(weight) for weight in cell.get_weights())
+    forget = slice(planted.UNITS, 2 * planted.UNITS)
+    kernel[:, forget], recurrent[:, forget], bias[forget] = 0.0, 0.0, 50.0
+    cell.set_weights([kernel, recurrent, bias])
+    costs = held(model)[0].set_index(["over", "gate"])["difference"].sort_index()
+    assert costs["horizons", "forget"].abs().max() < 1e-5
+    assert costs["horizons", "input"].min() > 1e-4
+    assert costs["rows", "forget"].min() > 1e-4

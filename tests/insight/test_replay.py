@@ -10,6 +10,7 @@ from app.forecasters.recipe import CELLS
 from app.forecasters.shapes import shapes_of
 from app.insight.anatomy import responder, standardised, watch
 from app.insight.replay import logistic, replay
+from tests import reference
 from tests.insight import planted
 
 X = np.random.default_rng(1).normal(size=(3, 9, 5)).astype("float32")
@@ -120,6 +121,30 @@ def test_a_gate_that_is_held_is_a_gate_with_such_weights(cell, place, gate):
     by_weights = planted.gates_biased(cell, {place: 0.4})
     np.testing.assert_allclose(held.quantiles, by_weights.predict_on_batch(inputs), rtol=1e-5, atol=1e-5)
     assert not np.allclose(held.quantiles, planted.network(cell).predict_on_batch(inputs), atol=1e-3)
+
+
+GATES = [("lstm", "forget"), ("lstm", "input"), ("lstm", "output"), ("gru", "update"), ("gru", "reset"),
+         ("peephole-lstm", "forget")]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", ["many-to-many", "one-to-many"])
+@pytest.mark.parametrize(("cell", "gate"), GATES)
+def test_a_held_gate_of_a_decoder_agrees_with_loops(cell, gate, shape):
+    """Held in the decoder's layer 1 alone; the encoder's layer 1 reads the rows as it did."""
+    model, inputs = planted.network(cell, shape=shape), planted.windows().gather()[:3]
+    decoder = model.get_layer("decoder")
+    bridge, weights, head = (
+        [np.asarray(weight, "float64") for weight in layer.get_weights()]
+        for layer in (decoder.bridges[0], decoder.layers[0], model.get_layer("quantiles"))
+    )
+    held = watch(model, inputs, {("decoder 1", gate): 0.4})
+    assert (held.decoder["1"].gates[gate] == 0.4).all()
+    summaries = np.asarray(keras.Model(model.inputs, model.get_layer("last").output)(inputs))[:, 0]
+    for summary, answer in zip(summaries, held.quantiles, strict=True):
+        states = reference.decoder(summary, len(planted.SPEC.horizons), cell, bridge, weights, held={gate: 0.4})
+        z = states @ head[0] + head[1].reshape(len(states), -1)
+        np.testing.assert_allclose(answer, [reference.rising(row) for row in z], rtol=1e-4, atol=1e-5)
+    assert not np.allclose(held.quantiles, watch(model, inputs).quantiles, atol=1e-3)
 
 
 def test_the_logistic_function_does_not_overflow():

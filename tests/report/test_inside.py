@@ -63,13 +63,13 @@ def tables(costs=(0.03, 0.01, 0.02), p_value=0.01) -> dict[str, pd.DataFrame]:
             for model in ("lstm", "mlp")
         ],
         "knockout": [
-            rows("lstm", held=way, gate=GATES, horizon=1, difference=costs, low=-0.01, high=0.05, p_value=p_value,
-                 days=252, symbols=2)
+            rows("lstm", over="rows", held=way, gate=GATES, horizon=1, difference=costs, low=-0.01, high=0.05,
+                 p_value=p_value, days=252, symbols=2)
             for way in ("mean", "one")
         ],
         "knockout_order": [
-            rows("lstm", held=way, horizon=1, gate=[ranked[0][1], ranked[1][1]], next=[ranked[1][1], ranked[2][1]],
-                 difference=0.01, low=0.0, high=0.02, p_value=p_value, days=252)
+            rows("lstm", over="rows", held=way, horizon=1, gate=[ranked[0][1], ranked[1][1]],
+                 next=[ranked[1][1], ranked[2][1]], difference=0.01, low=0.0, high=0.02, p_value=p_value, days=252)
             for way in ("mean", "one")
         ],
         "notes": [rows("mlp", subject=["gates"], note=NOTHING)],
@@ -168,6 +168,25 @@ def test_the_gates_of_a_decoder_are_said_by_horizon_and_left_out_where_nobody_lo
     of_an_earlier_release = {name: table for name, table in found.items() if name != "gate_horizons"}
     page = write_inspection(of_an_earlier_release, "", "", tmp_path / "old").read_text(encoding="utf-8")
     assert "Gates of decoders" not in page
+
+
+def test_the_gates_of_a_decoder_are_ranked_among_themselves_and_an_earlier_release_held_none():
+    """Forget costs 3 %, input 1 %, output 2 %; in the decoder three times as much, in another order."""
+    found, others = tables(), tables(costs=(0.09, 0.06, 0.03))
+    for name in ("knockout", "knockout_order"):
+        found[name] = pd.concat([found[name], others[name].assign(over="horizons")], ignore_index=True)
+    said = [line.replace("\xa0", " ") for line in inside_sentences(found)["knockout"]]
+    assert said[0].startswith("lstm, 1 session ahead, each gate held at its mean: CRPS forget +3.00 %*, output")
+    assert "did not come out, but forget > output > input; of the two steps, 2 beyond" in said[0]
+    assert said[2].startswith("lstm, 1 session ahead, each gate of its decoder held at its mean: CRPS forget +9.00 %*")
+    assert "is what came out; of the two steps, 2 beyond" in said[2]
+    (picture,) = pictures(found)["knockout"]
+    assert picture.caption.replace("\xa0", " ") == f"{said[0]} {said[2]}"
+    labels = [label.get_text() for label in picture.figure.axes[0].get_yticklabels()]
+    assert labels == [*GATES, *(f"decoder: {gate}" for gate in GATES)]
+    earlier = {name: table.drop(columns="over", errors="ignore") for name, table in tables().items()}
+    assert inside_sentences(earlier)["knockout"] == inside_sentences(tables())["knockout"]
+    assert len(pictures(earlier)["knockout"]) == 1
 
 
 def test_a_report_has_the_section_only_where_somebody_looked(findings, tmp_path):

@@ -55,8 +55,9 @@ def body(network, lookback: int) -> list[keras.layers.Layer]:
 
 
 def _decoder(network, horizons: int) -> Decoder:
-    """As deep as the encoder, with its own weights."""
-    own = replace(network, cell=DECODES.get(network.cell, network.cell), truncation=0, stateful=False)
+    """As deep as the encoder, with its own weights; what it drops is drawn from the seeds that follow the encoder's."""
+    cell, seed = DECODES.get(network.cell, network.cell), network.seed + network.depth
+    own = replace(network, cell=cell, seed=seed, truncation=0, stateful=False)
     return Decoder(body(own, horizons), horizons, name="decoder")
 
 

@@ -204,6 +204,41 @@ def test_layers_of_a_decoder_stack_and_drop_out():
     assert isinstance(Decoder.from_config(decoder.get_config()), Decoder)
 
 
+def dropped(layer: keras.layers.Layer) -> np.ndarray:
+    """What a layer of ones gives in training: a copy with the seeds of the layer, all its weights 0.1."""
+    twin, ones = type(layer).from_config(layer.get_config()), np.ones((2, 3, 4), "float32")
+    twin.build(ones.shape)
+    twin.set_weights([np.full(weight.shape, 0.1) for weight in twin.get_weights()])
+    return np.asarray(twin(ones, training=True))
+
+
+def test_a_decoder_drops_other_units_than_the_encoder_and_each_layer_its_own():
+    model = untrained(Network(cell="gru", shape="many-to-many", units=4, layers=2, dropout=0.5, recurrent_dropout=0.5))
+    layers = [*model.layers, *model.get_layer("decoder").layers]
+    for kind in (keras.layers.GRU, keras.layers.Dropout):
+        dropping = [layer for layer in layers if isinstance(layer, kind)]
+        assert len(dropping) == 4
+        assert len({dropped(layer).tobytes() for layer in dropping}) == 4
+        np.testing.assert_array_equal(dropped(dropping[0]), dropped(dropping[0]))
+
+
+def learnt(seed: int) -> np.ndarray:
+    """All weights of an encoder and decoder that drop, after three gradient steps."""
+    keras.utils.set_random_seed(seed)
+    dropping = {"shape": "many-to-many", "dropout": 0.3, "recurrent_dropout": 0.3}
+    model, rng = untrained(Network(cell="simple-rnn", units=4, seed=seed, **dropping, **BARE)), np.random.default_rng(5)
+    trainer = networks.trainer(model, rng.normal(size=(30, FEATURES)).astype("float32"), LOOKBACK, 1)
+    trainer.compile(keras.optimizers.SGD(0.1), networks.PinballLoss(), run_eagerly=True)
+    for _ in range(3):
+        trainer.train_on_batch(np.arange(10, 20)[:, None], rng.normal(size=(10, 1, HORIZONS)).astype("float32"))
+    return np.concatenate([weight.ravel() for weight in model.get_weights()])
+
+
+def test_two_trainings_with_dropout_and_one_seed_are_equal():
+    np.testing.assert_array_equal(learnt(seed=3), learnt(seed=3))
+    assert not np.allclose(learnt(seed=3), learnt(seed=4))
+
+
 def test_where_only_the_last_row_matters_it_is_enough():
     """A noise of 0.3 beside a signal of 1: who knows the signal has 0.3 / sqrt(1.09) = 0.287 of the blind loss."""
     assert 0.28 < loss_on_planted(lag=0, shape="one-to-one") < 0.34

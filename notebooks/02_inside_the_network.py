@@ -39,7 +39,7 @@ versions = app.train(settings, app.make_dataset(settings, prices))
 # show that a replay gives the layer's own outputs.
 
 # %%
-effort = Effort(windows=252, gradients=8, sessions=250, repeats=1)
+effort = Effort(windows=252, gradients=8, sessions=120, repeats=1)
 seen = app.look_inside(settings, prices, effort=effort)
 pictures = {picture.name: picture for picture in app.inside_pictures(seen)}
 said = app.inside_sentences(seen)
@@ -72,7 +72,7 @@ pictures["traces-lstm"].figure
 #
 # The gradient of the forecast with respect to the row $k$ sessions back is a product of $k$ Jacobians of the state.
 # Where these shrink, it falls geometrically: a straight line on this scale. Every network is asked with windows of up
-# to 250 sessions, though it was trained with 60.
+# to 120 sessions, though it was trained with 60.
 
 # %%
 pictures["memory-width"].figure

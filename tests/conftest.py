@@ -67,6 +67,12 @@ def price_data() -> Path:
 
 
 @pytest.fixture
+def undrawn(monkeypatch):
+    """Figures are made but not painted, which takes most of the time of a page: for tests of what is around them."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, file, **look: file.write(b"not painted"))
+
+
+@pytest.fixture
 def prices() -> pd.DataFrame:
     """A price table of 300 XNYS sessions from 2023-12-29 for two symbols, without dividends or splits.
 

@@ -307,12 +307,12 @@ def test_a_model_of_other_prices_says_so_and_forecasts(home, file, capsys):
         (["random-walk", "gjr-garch"], "gjr-garch .* the random walk at h = 1"),
     ],
 )
-def test_something_is_said_of_whatever_was_run(models, said, home, file, capsys):
+def test_something_is_said_of_whatever_was_run(models, said, home, file, capsys, undrawn):
     assert main(["run", "--prices", file, "--models", *models, *QUICK]) == 0
     assert re.search(said, capsys.readouterr().out)
 
 
-def test_reports_of_two_files_that_end_alike_lie_side_by_side(home, file, tmp_path, capsys):
+def test_reports_of_two_files_that_end_alike_lie_side_by_side(home, file, tmp_path, capsys, undrawn):
     other = tmp_path / "other prices.csv"
     other.write_bytes(Path(file).read_bytes())
     for path in (file, str(other)):

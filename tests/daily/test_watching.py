@@ -263,7 +263,7 @@ class Silent:
 
 
 @pytest.fixture
-def forecast_yesterday(home):
+def forecast_yesterday(home, undrawn):
     """Settings of Yahoo, with prices and forecasts up to 10 May 2024 in the ledger."""
     home.start()
     settings = home.settings.model_copy(update={"prices": PriceSettings(source="yahoo", symbols=("AAA", "BBB"))})

@@ -11,7 +11,6 @@ from app.insight.effort import TABLES, Effort
 from app.report.inspected import inside_sentences, pictures
 from app.report.page import arrange, write_inspection
 from app.report.record import load_findings, save_findings, save_inspection
-from tests.report.conftest import make_findings
 
 NOTHING = "mlp has no gates: there is nothing to show and nothing to hold."
 LAGS, GATES, FEATURES = np.arange(12), ("forget", "input", "output"), ("up", "down", "range")
@@ -75,11 +74,6 @@ def tables(costs=(0.03, 0.01, 0.02), p_value=0.01) -> dict[str, pd.DataFrame]:
         "notes": [rows("mlp", subject=["gates"], note=NOTHING)],
     }  # fmt: skip
     return {name: pd.concat(parts, ignore_index=True) for name, parts in every.items()}
-
-
-@pytest.fixture(scope="module")
-def findings():
-    return make_findings()
 
 
 def test_the_tables_are_those_of_an_inspection():
@@ -151,7 +145,7 @@ def test_the_page_holds_everything_and_nothing_from_elsewhere(tmp_path):
         assert words in page
 
 
-def test_a_shape_in_the_name_of_a_network_is_shown_and_names_no_file_with_a_colon(tmp_path):
+def test_a_shape_in_the_name_of_a_network_is_shown_and_names_no_file_with_a_colon(tmp_path, undrawn):
     shaped = {name: table.replace({"model": {"lstm": "lstm:many-to-many"}}) for name, table in tables().items()}
     page = write_inspection(shaped, "Inside", "Today.", tmp_path).read_text(encoding="utf-8")
     assert "lstm:many-to-many" in page
@@ -160,7 +154,7 @@ def test_a_shape_in_the_name_of_a_network_is_shown_and_names_no_file_with_a_colo
     assert not any(":" in name for name in drawn)
 
 
-def test_the_gates_of_a_decoder_are_said_by_horizon_and_left_out_where_nobody_looked(tmp_path):
+def test_the_gates_of_a_decoder_are_said_by_horizon_and_left_out_where_nobody_looked(tmp_path, undrawn):
     found = tables()
     said = "lstm, its decoder: forget 0.25 at h = 1 and 0.75 at h = 5 (5.0 % below 0.1, 50.0 % above 0.9); input"
     assert any(line.replace("\xa0", " ").startswith(said) for line in inside_sentences(found)["gates"])
@@ -189,7 +183,7 @@ def test_the_gates_of_a_decoder_are_ranked_among_themselves_and_an_earlier_relea
     assert len(pictures(earlier)["knockout"]) == 1
 
 
-def test_a_report_has_the_section_only_where_somebody_looked(findings, tmp_path):
+def test_a_report_has_the_section_only_where_somebody_looked(findings, tmp_path, undrawn):
     assert arrange(findings, tmp_path)["seen"] is None
     seen = arrange(replace(findings, inspection=tables()), tmp_path)["seen"]
     assert len(seen["gates"]) == 5

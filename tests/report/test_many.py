@@ -70,7 +70,7 @@ def test_the_page_shows_them_and_the_target_and_a_saved_run_does_again(asked, tm
     assert len(load_findings(tmp_path).superiority) == 0
 
 
-def test_volatility_has_no_prices_and_no_chance_of_a_rise(findings, tmp_path):
+def test_volatility_has_no_prices_and_no_chance_of_a_rise(findings, tmp_path, undrawn):
     """The same numbers taken for logs of a volatility: 1 % a session is 16 % a year."""
     shift = {name: np.log(0.01) + findings.forecasts[name] for name in (*QUANTILES, "actual")}
     live = findings.live.assign(**{name: np.log(0.01) + findings.live[name] for name in QUANTILES})

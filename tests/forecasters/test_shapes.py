@@ -320,14 +320,14 @@ def test_stateful_training_reads_longer_chunks_and_cuts_the_gradient_at_each_sea
         return original(model, panel, length, steps)
 
     monkeypatch.setattr(networks, "trainer", spy)
-    recipe = Network(units=4, steps=4, epochs=1, learning_rate=3e-3, stateful=True, **BARE)
+    recipe = Network(cell="simple-rnn", units=4, steps=4, epochs=1, learning_rate=3e-3, stateful=True, **BARE)
     known = windows.known_by(windows.origin[400])
     fitted = recipe.fit(
         known.known_by(windows.origin[300]), known.originating(windows.origin[301], windows.origin[401])
     )
     assert seen == [(LOOKBACK + 31, 32), (LOOKBACK + 3, 4)]  # validated as it will forecast
     assert (recipe.segment, Network(stateful=True, truncation=7).segment, Network().segment) == (4, 7, 0)
-    plain = wild("lstm", "many-to-one")
+    plain = wild("simple-rnn", "many-to-one")
     plain.set_weights(fitted.models[0].get_weights())
     shifted = untrained(recipe)
     shifted.set_weights(fitted.models[0].get_weights())

@@ -115,7 +115,7 @@ def summary(asked: Sequence[Question], model: str | None) -> list[str]:
         where = "at every horizon" if len(better) == len(found) > 1 else _at(better)
         drift = [verdict.horizon for verdict in found if verdict.drift]
         if drift:
-            where += f", {'there' if drift == better else _at(drift)} by a drift in one direction"
+            where += ("," if drift == better else f", {_at(drift)}") + " by a drift in one direction"
         rest = f"; {'they are' if claim.startswith('odds') else 'it is'} worse {_at(worse)}" if worse else ""
         lines.append(f"{model}’s {claim} {where}{rest}.")
     return lines

@@ -428,7 +428,7 @@ def test_the_summary_tells_where_a_median_wins_by_a_drift():
     median = {"reference": "random-walk", "metric": "mae"}
     one, other = verdict(1, **median, up=0.6), verdict(5, **median, up=1.0)
     for found, said in (
-        ([other], "at 5 sessions ahead, there"),
+        ([other], "at 5 sessions ahead,"),
         ([one, other], "at every horizon, at 5 sessions ahead"),
     ):
         line = summary(questions(found, "lstm"), "lstm")[0]

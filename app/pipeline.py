@@ -234,7 +234,7 @@ def version_spec(version: registry.Version) -> WindowSpec:
     """The windows a version was trained on: lookback, horizons and what else makes them.
 
     Raises:
-        SettingsError: its features are none of today's.
+        SettingsError: its features are not those of today.
     """
     registry.check_features(version)
     card = {"target": "return", **version.card, "horizons": tuple(version.card["horizons"])}

@@ -130,7 +130,9 @@ def forecast(settings: Settings, options: Namespace) -> Answer:
         "versions": {name: one.version.id for name, one in served.items()},
         "refused": [reason for one in served.values() for reason in one.refused],
         "warnings": [
-            line for one in served.values() for line in one.warnings(live["symbol"].unique(), settings.prices.calendar)
+            line
+            for one in served.values()
+            for line in one.warnings(prices.sound["symbol"].unique(), settings.prices.calendar)
         ],
     }
     return Answer({**fresh, **by, "forecasts": records(table)}, text(table), fresh["stale"])

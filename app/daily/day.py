@@ -158,11 +158,10 @@ def _models(start: Start, day: Day) -> None:
         if decision.promote:
             day.happened("promotion", f"daily {day.session}: {decision.reason}")
     at_work_on(stage=steps.FORECAST)
-    live = steps.forecast(start, training)
+    live, serves = steps.forecast(start, training)
     champion = start.journal.champion()
-    name = champion.version if champion else "the baselines alone: there is no champion yet"
-    if steps.outdated(start):
-        name = "the baselines alone, until a version trained anew comes into service"
+    why = ", until a version trained anew comes into service" if champion else ": there is no champion yet"
+    name = serves or f"the baselines alone{why}"
     facts = {"champion": champion.version if champion else None, "rows": len(live)}
     day.say(f"forecast {live['symbol'].nunique()} symbol(s) with {name}", **facts)
 

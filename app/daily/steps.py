@@ -156,15 +156,18 @@ def fill_in(start: Start) -> int:
 
 
 def outdated(start: Start) -> str | None:
-    """Why the champion, though sound, can forecast no more: it was trained on other features than there are now."""
-    champion = start.journal.champion()
-    try:
-        if champion:
-            registry.check_features(registry.read(start.settings.versions / champion.version))
-    except SettingsError as error:
-        return str(error)
-    except DamageError:
-        return None  # it is refused for that, and the one before it serves
+    """Why the champion, though sound, can forecast no more: it was trained on other features than there are now.
+
+    Where it is damaged, the one before it serves, and is asked.
+    """
+    for place in registry.in_service(start.settings.versions, start.journal.champions()):
+        try:
+            registry.check_features(registry.read(place))
+        except SettingsError as error:
+            return str(error)
+        except DamageError:
+            continue
+        return None
     return None
 
 
@@ -213,8 +216,8 @@ def train(start: Start) -> Training | None:
     return Training(decision, folder)
 
 
-def forecast(start: Start, training: Training | None) -> pd.DataFrame:
-    """Forecast the newest session, and put it on record; without a champion, by the baselines alone.
+def forecast(start: Start, training: Training | None) -> tuple[pd.DataFrame, str]:
+    """(newest forecasts, the version that serves, "" for the baselines alone): made, and put on record.
 
     Args:
         training: what was trained in this start, so that its champion need not be loaded again.
@@ -239,7 +242,7 @@ def forecast(start: Start, training: Training | None) -> pd.DataFrame:
         log.warning("%s", warning)
     told = {"rows": added, "versions": versions, "refused": made["refused"], "warnings": warnings}
     start.note(FORECAST, DONE, json.dumps(told))
-    return live
+    return live, next(iter(serving), "")
 
 
 def _renamed(folder: Path, names: dict[str, str]) -> pd.DataFrame:
@@ -284,8 +287,10 @@ def _made_already(start: Start) -> str:
     """The challenger that an interrupted run has saved for this session, or ""."""
     mine = (start.settings.prices.source, start.due.session)
     for place in reversed(folders(start.settings.versions, start.settings.daily.model)[-3:]):
-        with contextlib.suppress(DamageError):
-            card = registry.read(place).card
+        with contextlib.suppress(DamageError, SettingsError):
+            version = registry.read(place)
+            registry.check_features(version)
+            card = version.card
             if (card.get("source"), card.get("session")) == mine:
                 return place.name
     return ""

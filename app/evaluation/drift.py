@@ -61,7 +61,11 @@ class Record:
         return excess(ours[:, None], theirs[:, None])
 
     def held(self, nominal: float) -> np.ndarray:
-        """(n,) whether the central interval of that probability, one of `INTERVALS`, holds the actual."""
+        """(n,) whether the central interval of that probability holds the actual.
+
+        Raises:
+            KeyError: it is none of `INTERVALS`.
+        """
         low, high = (self.quantiles[:, QUANTILES.index(end)] for end in INTERVALS[nominal])
         return (low <= self.actual) & (self.actual <= high)
 

@@ -51,13 +51,12 @@ class Decision:
 class Match:
     """Challenger and champion on the rows both have.
 
-    difference: (days,) as `excess` gives it, of all horizons; horizon: the longest of them. tests: (series like it,
-    longest horizon in it), each of which must be below 0 beyond chance: that of the horizons that the days span
-    `MIN_SPANS` times, where alone a test can be trusted, and that of the shortest, which has most independent days.
+    difference: (days,) as `excess` gives it, of all horizons. tests: (series like it, longest horizon in it), each of
+    which must be below 0 beyond chance: that of the horizons that the days span `MIN_SPANS` times, where alone a test
+    can be trusted, and that of the shortest, which has most independent days.
     """
 
     difference: np.ndarray
-    horizon: int
     symbols: int
     tests: tuple[tuple[np.ndarray, int], ...]
 
@@ -103,7 +102,7 @@ def match(challenger: pd.DataFrame, champion: pd.DataFrame) -> Match:
     """What the test works on, from two forecasts tables of one model each; rows only one has count for nothing."""
     rows = _paired(losses(challenger), losses(champion))
     if len(rows) == 0:
-        return Match(np.zeros(0), 1, 0, ())
+        return Match(np.zeros(0), 0, ())
     means = rows.groupby(["origin", "horizon"])[["loss", "loss of theirs"]].mean()
     ours, theirs = (means[side].unstack("horizon") for side in means)
     return matched(ours.to_numpy(), theirs.to_numpy(), tuple(ours.columns), rows["symbol"].nunique())
@@ -123,7 +122,7 @@ def matched(ours: np.ndarray, theirs: np.ndarray, horizons: tuple[int, ...], sym
     spanned = [column for column, horizon in enumerate(horizons) if MIN_SPANS * horizon <= len(ours)]
     asked = [spanned, spanned[:1]] if spanned else []
     tests = tuple((excess(ours[:, some], theirs[:, some]), int(horizons[some[-1]])) for some in asked)
-    return Match(excess(ours, theirs), int(max(horizons)), symbols, tests)
+    return Match(excess(ours, theirs), symbols, tests)
 
 
 def excess(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:

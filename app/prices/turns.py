@@ -2,7 +2,8 @@
 
 The moment at which a request last began stands in a small file, in seconds since the machine started, which no
 change of the time of day moves. Nobody waits with the file locked, and the kernel lets go of it when a process
-ends, however it ends: a process that is killed keeps no other one waiting.
+ends, however it ends: a process that is killed keeps no other one waiting. Turns have no order: with several
+processes at it, one may wait for as many turns as there are others, beyond its own deadline.
 """
 
 import contextlib

@@ -84,7 +84,9 @@ def check_features(version: Version) -> None:
         SettingsError: it was.
     """
     if version.card.get("features") != list(TOLD):
-        raise SettingsError(f"{version.id} was trained on other features. Train again: `python -m app train`.")
+        raise SettingsError(
+            f"{version.id} was trained on other features. Train again: `python -m app train`; the next `daily` does."
+        )
 
 
 def fingerprint(windows: Windows, until: np.datetime64) -> str:

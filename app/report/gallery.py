@@ -87,7 +87,7 @@ def volatility_pictures(forecasts: pd.DataFrame) -> Iterator[Picture]:
         last = naive.reindex(pd.MultiIndex.from_frame(rows[keys])).set_axis(rows.index)
         figure = path_figures.volatility_against_actuals(rows, last, title)
         off, carried = (np.expm1((rows["actual"] - level).abs().mean()) for level in (rows[MEDIAN], last))
-        beside = f", the last volatility carried forward {percent(carried, 0)}" if np.isfinite(carried) else ""
+        beside = f", the random walk's {percent(carried, 0)}" if np.isfinite(carried) else ""
         caption = f"The median was {percent(off, 0)} off on average{beside}. {_outside(rows)}"
         yield Picture(name, figure, f"Forecasts of volatility against actuals, {title}. {caption}", caption)
 

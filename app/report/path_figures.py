@@ -58,7 +58,7 @@ def volatility_against_actuals(forecasts: pd.DataFrame, last: pd.Series, title: 
 
     Args:
         forecasts: rows of a forecasts table whose quantiles and actuals are logs of a volatility, in order of date.
-        last: the volatility that the naive model carries forward, its log, on the index of `forecasts`.
+        last: the random walk's median, a log as well, on the index of `forecasts`.
         title: what the figure is about.
     """
     color = look(forecasts["model"].iloc[0])[0]

@@ -1,7 +1,5 @@
 """After an upgrade: a champion that was trained on other features gives way, and no day goes without a forecast."""
 
-import dataclasses
-
 import pytest
 
 from app import registry
@@ -36,7 +34,8 @@ def said_by(home):
 def test_it_is_an_alarm_before_anything_is_started(upgraded):
     home, first = upgraded
     assert status(home.settings).alarms == [
-        f"the champion cannot serve: {first} was trained on other features. Train again: `python -m app train`."
+        f"the champion cannot serve: {first} was trained on other features. Train again: `python -m app train`; "
+        "the next `daily` does."
     ]
 
 
@@ -71,6 +70,26 @@ def test_a_champion_of_these_features_is_not_trained_anew_before_its_time(home):
     home.live_to(SESSIONS)
     home.start(JOBS)
     home.live_to(SESSIONS + 1)
-    done = home.start(dataclasses.replace(JOBS))
+    done = home.start(JOBS)
     assert "promoted" not in done.result
     assert "outdated" not in done.result
+
+
+def test_a_challenger_that_an_interrupted_run_of_before_left_is_not_taken_for_this_ones(upgraded):
+    home, first = upgraded
+    old = registry.find(home.settings.versions, first)
+    resealed(old, "ewma.json", (old.folder / "ewma.json").read_bytes(), session=home.live_to(SESSIONS + 1))
+    assert home.start(JOBS).failure is None
+    assert said_by(home) == {"ewma", "random-walk"}
+
+
+def test_a_damaged_champion_whose_forerunner_is_outdated_is_trained_anew(upgraded):
+    home, first = upgraded
+    home.live_to(SESSIONS + 1)
+    second = home.start(JOBS).result["champion"]
+    (home.settings.versions / second / "card.json").write_text("{", encoding="utf-8")
+    home.live_to(SESSIONS + 2)
+    done = home.start(JOBS)
+    assert any(f"{first} was trained on other features" in line for line in done.lines)
+    assert done.result["champion"] not in (first, second)
+    assert f"forecast 2 symbol(s) with {done.result['champion']}" in done.lines

@@ -130,7 +130,7 @@ def test_a_margin_asks_for_more():
 
 def test_horizons_that_the_sessions_do_not_span_are_in_the_difference_and_not_in_the_tests():
     found = match(*(part for _, part in table({}, {"noise": 0.5}).groupby("model", sort=False)))
-    assert (found.horizon, [horizon for _, horizon in found.tests]) == (20, [5, 1])
+    assert [horizon for _, horizon in found.tests] == [5, 1]
     assert len(matched(np.ones((160, 1)), np.ones((160, 1)), (20,), 1).tests) == 2
     unspanned = matched(np.zeros((159, 1)), np.ones((159, 1)), (20,), 1)
     assert unspanned.tests == ()

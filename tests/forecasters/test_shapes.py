@@ -222,21 +222,23 @@ def test_a_decoder_drops_other_units_than_the_encoder_and_each_layer_its_own():
         np.testing.assert_array_equal(dropped(dropping[0]), dropped(dropping[0]))
 
 
-def learnt(seed: int) -> np.ndarray:
-    """All weights of an encoder and decoder that drop, after three gradient steps."""
-    keras.utils.set_random_seed(seed)
+def learnt(seed: int, elsewhere: int) -> np.ndarray:
+    """All weights of an encoder and decoder that drop, after three gradient steps; what else is random has its seed."""
+    keras.utils.set_random_seed(0)
     dropping = {"shape": "many-to-many", "dropout": 0.3, "recurrent_dropout": 0.3}
     model, rng = untrained(Network(cell="simple-rnn", units=4, seed=seed, **dropping, **BARE)), np.random.default_rng(5)
     trainer = networks.trainer(model, rng.normal(size=(30, FEATURES)).astype("float32"), LOOKBACK, 1)
     trainer.compile(keras.optimizers.SGD(0.1), networks.PinballLoss(), run_eagerly=True)
+    start = np.concatenate([weight.ravel() for weight in model.get_weights()])
+    keras.utils.set_random_seed(elsewhere)
     for _ in range(3):
         trainer.train_on_batch(np.arange(10, 20)[:, None], rng.normal(size=(10, 1, HORIZONS)).astype("float32"))
-    return np.concatenate([weight.ravel() for weight in model.get_weights()])
+    return np.concatenate([weight.ravel() for weight in model.get_weights()]) - start
 
 
-def test_two_trainings_with_dropout_and_one_seed_are_equal():
-    np.testing.assert_array_equal(learnt(seed=3), learnt(seed=3))
-    assert not np.allclose(learnt(seed=3), learnt(seed=4))
+def test_what_is_dropped_depends_on_the_networks_seed_alone():
+    np.testing.assert_array_equal(learnt(seed=3, elsewhere=1), learnt(seed=3, elsewhere=2))
+    assert not np.allclose(learnt(seed=3, elsewhere=1), learnt(seed=4, elsewhere=1))
 
 
 def test_where_only_the_last_row_matters_it_is_enough():

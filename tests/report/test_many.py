@@ -85,7 +85,7 @@ def test_volatility_has_no_prices_and_no_chance_of_a_rise(findings, tmp_path, un
     captions = [shown.caption for shown in laid["actuals"]]
     assert captions
     rows = table[(table["symbol"] == table["symbol"].iloc[0]) & (table["horizon"] == 1) & table["actual"].notna()]
-    for model, words in (("lstm", "The median was"), ("random-walk", "the last volatility carried forward")):
+    for model, words in (("lstm", "The median was"), ("random-walk", "the random walk's")):
         mine = rows[rows["model"] == model].sort_values("date").tail(TEST_SESSIONS)
         off = np.expm1((mine["actual"] - mine["q0.50"]).abs().mean())
         assert f"{words} {100 * off:.0f}\N{NO-BREAK SPACE}%" in captions[0]

@@ -1,11 +1,11 @@
-"""What the conformal correction restores and what it costs, over stretches of years of a back test:
+"""What the conformal correction restores and what it costs, over periods of years of a back test:
 
     python -m app backtest --prices us_daily.parquet --test-start 2004-01-01 --test-end 2013-12-31 \
         --models ewma har-x --out results
     python -m benchmarks.conformal --forecasts results/forecasts.parquet
 
-Every stretch is corrected from its own first day on, as a back test of those years would be. Printed for each model and
-horizon, over all stretches: how far coverage of 50, 80 and 90 % is off, over all rows and in terciles of volatility,
+Every period is corrected from its own first day on, as a back test of those years would be. Printed for each model and
+horizon, over all periods: how far coverage of 50, 80 and 90 % is off, over all rows and in terciles of volatility,
 before and after; and the CRPS after over that before.
 """
 
@@ -33,8 +33,8 @@ def off(forecasts: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     return all_rows, terciles
 
 
-def stretch(forecasts: pd.DataFrame) -> pd.DataFrame:
-    """One row for each model and horizon of a stretch: points off before and after, and what it costs."""
+def period(forecasts: pd.DataFrame) -> pd.DataFrame:
+    """One row for each model and horizon of a period: points off before and after, and what it costs."""
     both = pd.concat([forecasts, conformal(forecasts)], ignore_index=True)
     all_rows, terciles = off(both)
     crps = day_means(both).groupby("horizon").mean()
@@ -59,18 +59,18 @@ def narrowed(forecasts: pd.DataFrame) -> pd.DataFrame:
 
 
 def main() -> None:
-    """Correct every stretch, and print Markdown."""
+    """Correct every period, and print Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--forecasts", type=Path, required=True, help="forecasts.parquet of a back test")
-    parser.add_argument("--years", type=int, default=4, help="of a stretch; the next begins half as many later")
+    parser.add_argument("--years", type=int, default=4, help="of a period; the next begins half as many later")
     options = parser.parse_args()
     table = pd.read_parquet(options.forecasts)
     table = table[~table["model"].str.endswith(SUFFIX)]
     table = pd.concat([table, narrowed(table[table["model"] == table["model"].iloc[-1]])], ignore_index=True)
     years = table["origin"].dt.year
     starts = range(years.min(), years.max() - options.years + 2, max(1, options.years // 2))
-    found = pd.concat([stretch(table[years.between(start, start + options.years - 1)]) for start in starts])
-    print(f"{len(starts)} stretches of {options.years} years from {starts[0]}: mean (worst)\n")
+    found = pd.concat([period(table[years.between(start, start + options.years - 1)]) for start in starts])
+    print(f"{len(starts)} periods of {options.years} years from {starts[0]}: mean (worst)\n")
     print("| " + " | ".join(["model", "h", *(f"{name}, points off" for name in found.columns[2:6]), "CRPS"]) + " |")
     print("|" + "---|" * 7)
     for (model, horizon), rows in found.groupby(["model", "h"], sort=False):

@@ -7,7 +7,7 @@ from typing import Any
 from app.atomic import nearest_existing
 from app.config import Settings
 from app.forecasters.recipe import Network, cudnn_path
-from app.forecasters.start import load
+from app.forecasters.start import gpu_visible, load
 from app.pipeline import package_versions, recipes
 
 
@@ -32,10 +32,11 @@ def examine(settings: Settings) -> tuple[dict[str, Any], str]:
 def _keras(settings: Settings) -> dict[str, Any]:
     """Back end, devices, and which of the networks of these settings take Keras's cuDNN path."""
     keras = load("keras")
-    devices = keras.distribution.list_devices()
-    visible = any(device.startswith(("gpu", "cuda")) for device in devices)
     networks = {name: recipe for name, recipe in recipes(settings).items() if isinstance(recipe, Network)}
     paths = {name: cudnn_path(network) for name, network in networks.items()}
     said = "; ".join(f"{name} no: {reason}" if reason else f"{name} yes" for name, reason in paths.items())
-    cudnn = (said if visible else f"no GPU is visible. With one: {said}") if said else "no network among the models"
-    return {"backend": keras.backend.backend(), "devices": devices, "cudnn": cudnn}
+    if not said:
+        said = "no network among the models"
+    elif not gpu_visible():
+        said = f"no GPU is visible. With one: {said}"
+    return {"backend": keras.backend.backend(), "devices": keras.distribution.list_devices(), "cudnn": said}

@@ -15,6 +15,9 @@ DECODES = {"clockwork-rnn": "simple-rnn", "bidirectional-lstm": "lstm", "attenti
 """Cell that decodes for a network whose own says how rows are read: clocks count them, attention weighs them, one
 half reads them backwards. Every other network decodes with its own."""
 
+DRAWS = 3
+"""Parts of one layer that drop something in training, at most: each draws from a seed of its own."""
+
 
 def around_last(network, lookback: int, horizons: int) -> tuple[list[keras.layers.Layer], list[keras.layers.Layer]]:
     """The layers before the last row is taken, and those after it: what makes the shape of a network.
@@ -56,9 +59,19 @@ def body(network, lookback: int) -> list[keras.layers.Layer]:
 
 def _decoder(network, horizons: int) -> Decoder:
     """As deep as the encoder, with its own weights; what it drops is drawn from the seeds that follow the encoder's."""
-    cell, seed = DECODES.get(network.cell, network.cell), network.seed + network.depth
-    own = replace(network, cell=cell, seed=seed, truncation=0, stateful=False)
+    cell = DECODES.get(network.cell, network.cell)
+    own = replace(network, cell=cell, seed=_seed(network, network.depth), truncation=0, stateful=False)
     return Decoder(body(own, horizons), horizons, name="decoder")
+
+
+def _seed(network, number: int) -> int:
+    """The first of the seeds of layer `number`, counted from 0."""
+    return network.seed + DRAWS * number
+
+
+def _dropout(network, number: int) -> list[keras.layers.Layer]:
+    """What follows layer `number`, where there is dropout."""
+    return [keras.layers.Dropout(network.dropout, seed=_seed(network, number) + 1)] if network.dropout else []
 
 
 def _single_row(network) -> keras.Sequential:
@@ -74,8 +87,7 @@ def _stack(network, lookback: int) -> list[keras.layers.Layer]:
     for number in range(network.depth):
         layer = _recurrent(network, lookback, number)
         layers.append(Truncated(layer, network.segment, name=f"truncated_{number + 1}") if network.segment else layer)
-        if network.dropout:
-            layers.append(keras.layers.Dropout(network.dropout, seed=network.seed + number))
+        layers += _dropout(network, number)
     return layers
 
 
@@ -83,7 +95,7 @@ def _recurrent(network, lookback: int, number: int) -> keras.layers.Layer:
     options = {"return_sequences": True, "return_state": network.segment > 0, "name": f"recurrent_{number + 1}"}
     cell = _own_cell(network, lookback, number)
     if cell and network.recurrent_dropout:
-        return DropoutRNN(cell, network.recurrent_dropout, seed=network.seed + number, **options)
+        return DropoutRNN(cell, network.recurrent_dropout, seed=_seed(network, number), **options)
     if cell:
         return keras.layers.RNN(cell, **options)
     if network.cell in ("simple-rnn", "gru"):
@@ -92,7 +104,7 @@ def _recurrent(network, lookback: int, number: int) -> keras.layers.Layer:
             network.units,
             **_drawn(network),
             recurrent_dropout=network.recurrent_dropout,
-            seed=network.seed + number,
+            seed=_seed(network, number),
             **options,
         )
     return _lstm(network, number, **options)
@@ -116,7 +128,7 @@ def _lstm(network, number: int, **options) -> keras.layers.LSTM:
         **_drawn(network),
         recurrent_dropout=network.recurrent_dropout,
         unit_forget_bias=network.forget_bias,
-        seed=network.seed + number,
+        seed=_seed(network, number),
         **options,
     )
 
@@ -136,8 +148,7 @@ def _bidirectional(network) -> keras.Sequential:
         last = number == network.layers - 1
         lstm = _lstm(network, number, return_sequences=not last)
         layers.append(keras.layers.Bidirectional(lstm, name=f"both_{number + 1}"))
-        if network.dropout:
-            layers.append(keras.layers.Dropout(network.dropout, seed=network.seed + number))
+        layers += _dropout(network, number)
     return keras.Sequential(layers, name="bidirectional")
 
 
@@ -145,8 +156,7 @@ def _feed_forward(network) -> keras.Sequential:
     layers, drawn = [keras.layers.Flatten()], {"kernel_initializer": network.kernel_initializer}
     for number in range(network.layers):
         layers.append(keras.layers.Dense(network.units, activation="relu", **drawn, name=f"dense_{number + 1}"))
-        if network.dropout:
-            layers.append(keras.layers.Dropout(network.dropout, seed=network.seed + number))
+        layers += _dropout(network, number)
     return keras.Sequential(layers, name="feed_forward")
 
 
@@ -154,7 +164,7 @@ def _transformer(network, lookback: int) -> list[keras.layers.Layer]:
     drawn = {"kernel_initializer": network.kernel_initializer}
     blocks = [
         CausalBlock(
-            network.heads, lookback, network.dropout, network.seed + 2 * number, **drawn, name=f"block_{number + 1}"
+            network.heads, lookback, network.dropout, _seed(network, number), **drawn, name=f"block_{number + 1}"
         )
         for number in range(network.layers)
     ]

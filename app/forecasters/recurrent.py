@@ -16,6 +16,7 @@ from app.forecasters.gradients import GradientWatch
 from app.forecasters.harx import FittedHarX, HarX
 from app.forecasters.recipe import CARRIED, Network, cudnn_path
 from app.forecasters.shapes import WITHOUT_RECURRENCE
+from app.forecasters.start import gpu_visible
 from app.schema import LEVELS
 
 log = logging.getLogger(__name__)
@@ -157,10 +158,9 @@ def _announce(recipe: Network) -> None:
     """Say what a person would not expect of these settings."""
     if recipe.depth != recipe.layers:
         log.info("%s: %d layers, as the first has none below it to be gated to", recipe.cell, recipe.depth)
-    gpu = any(device.startswith(("gpu", "cuda")) for device in keras.distribution.list_devices())
     reason = None if recipe.cell in WITHOUT_RECURRENCE else cudnn_path(recipe)
     if reason:  # said without a GPU, too: settings travel to machines with one
-        log.log(logging.WARNING if gpu else logging.INFO, "cuDNN is not used: %s.", reason)
+        log.log(logging.WARNING if gpu_visible() else logging.INFO, "cuDNN is not used: %s.", reason)
 
 
 def optimizer(recipe: Network, updates: int) -> keras.optimizers.Optimizer:

@@ -1,4 +1,4 @@
-"""Start Keras, quietly: what TensorFlow writes to stderr while it loads says nothing a user can act on."""
+"""Start Keras, quietly: what TensorFlow writes to stderr while it loads says nothing a user can act on. And its GPU."""
 
 import importlib
 import os
@@ -30,3 +30,8 @@ def load(name: str) -> ModuleType:
             os.dup2(stderr, 2)
             os.close(stderr)
     return module
+
+
+def gpu_visible() -> bool:
+    """Whether Keras's back end sees a GPU."""
+    return any(device.startswith(("gpu", "cuda")) for device in load("keras").distribution.list_devices())

@@ -30,7 +30,7 @@ from benchmarks.tasks import TASKS
 WITH_FORGET_BIAS = ("lstm", "peephole-lstm", "depth-gated-lstm", "bidirectional-lstm", "attention-lstm")
 PARTS = ("learn", "cost", "gradients")
 QUICK = {"lags": [20], "seeds": [0], "steps": 300, "tasks": ["adding"], "cells": ["simple-rnn", "lstm", "gru"]}
-ROUNDS, TIMED_STEPS = 7, 20
+ROUNDS, TIMED_STEPS = 31, 20
 
 
 def trials(options: argparse.Namespace) -> Iterator[Trial]:
@@ -93,7 +93,7 @@ def costs(cells: Sequence[str], network: Network, lag: int) -> pd.DataFrame:
 
     Returns:
         One row a cell: cell, parameters, parameters_ratio, ms (the median), ms_ratio (median over rounds of
-        the ratio in the same round), low, high (its range).
+        the ratio in the same round), low, high (its quartiles).
     """
     rows, answers = TASKS["adding"](TIMED_STEPS * network.batch, lag, np.random.default_rng(0))
     compared = {cell: replace(network, cell=cell) for cell in ("lstm", *cells)}
@@ -112,14 +112,14 @@ def costs(cells: Sequence[str], network: Network, lag: int) -> pd.DataFrame:
         ratios = [own / other for own, other in zip(seconds[cell], seconds["lstm"], strict=True)]
         size = model.count_params()
         share, ms = size / models["lstm"].count_params(), 1000 * median(seconds[cell]) / TIMED_STEPS
-        table.append((cell, size, share, ms, median(ratios), min(ratios), max(ratios)))
+        table.append((cell, size, share, ms, *np.quantile(ratios, (0.5, 0.25, 0.75))))
     columns = ["cell", "parameters", "parameters_ratio", "ms", "ms_ratio", "low", "high"]
     return pd.DataFrame(table, columns=columns)
 
 
 def costs_table(costs: pd.DataFrame) -> str:
     """What `costs` found, as Markdown."""
-    header = ["cell", "parameters", "over lstm's", "ms a step", "over lstm's", "range of 7 rounds"]
+    header = ["cell", "parameters", "over lstm's", "ms a step", "over lstm's", f"middle half of {ROUNDS} rounds"]
     form = "{cell}|{parameters:,}|{parameters_ratio:.2f}|{ms:.2f}|{ms_ratio:.2f}|{low:.2f} to {high:.2f}"
     return markdown(header, [form.format(**row).split("|") for row in costs.to_dict("records")])
 

@@ -14,12 +14,18 @@ from benchmarks.tasks import BASELINE, TASKS
 
 BETWEEN_CHECKS, TESTED, SOLVED = 100, 512, 0.1
 TEST_SEED = 1_000_000
+SHORTER = 200
+AFTER_SHORTER = f"after lag {SHORTER}"
 VARIANTS = {
     "default": {},
     "no clipping": {"clipnorm": 0.0},
     "forget bias 0": {"forget_bias": False},
     "rate 0.001": {"learning_rate": 1e-3},
+    AFTER_SHORTER: {},
 }
+"""What each changes in the recipe. `AFTER_SHORTER` changes where the weights begin: they have learnt the same task,
+from the same seed, over a shorter lag."""
+
 BASE = Network(units=16, batch=16, learning_rate=1e-2, schedule="constant", weight_decay=0.0, clipnorm=1.0)
 
 
@@ -37,6 +43,11 @@ class Trial:
     def network(self) -> Network:
         """Its recipe."""
         return replace(BASE, cell=self.cell, **VARIANTS[self.variant])
+
+    @property
+    def length(self) -> int:
+        """Rows of its sequences."""
+        return TASKS[self.task](1, self.lag, np.random.default_rng(0))[0].shape[1]
 
 
 def learner(network: Network, length: int) -> keras.Model:
@@ -69,12 +80,18 @@ def learn(trial: Trial, cap: int, model: keras.Model) -> dict[str, object]:
         model: from `learner` with the network of the trial; it is begun again from the trial's seed.
 
     Returns:
-        The row of the results: the trial, solved, steps, error on the test sequences, processor seconds, back end.
+        The row of the results: the trial, solved, steps at its own lag, error on the test sequences, processor
+        seconds, back end.
     """
     make, batch = TASKS[trial.task], trial.network.batch
     tested = make(TESTED, trial.lag, np.random.default_rng(TEST_SEED))
     random = np.random.default_rng(trial.seed)
     begin_again(model, trial.seed)
+    if trial.variant == AFTER_SHORTER:
+        earlier = replace(trial, lag=SHORTER, variant="default")
+        short = learner(earlier.network, earlier.length)
+        learn(earlier, cap, short)
+        model.set_weights(short.get_weights())
     enough = SOLVED * BASELINE[trial.task]
     began, steps, error = time.process_time(), 0, np.inf
     while steps < cap and not error < enough:

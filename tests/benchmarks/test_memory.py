@@ -1,5 +1,7 @@
 """The memory benchmark: runs begin anew from their seed, stop where they should, and are told truthfully."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pandas as pd
@@ -9,6 +11,7 @@ from app.forecasters.recipe import CELLS
 from benchmarks import gradients, learning, memory
 from benchmarks.gradients import norms_by_lag
 from benchmarks.learning import Trial, begin_again, learn, learner
+from benchmarks.tasks import silent_recall
 
 EASY = Trial("silent-recall", 2, "simple-rnn", "default", 0)
 
@@ -58,6 +61,30 @@ def test_a_forget_bias_is_varied_only_where_there_is_one():
     varied = {trial.cell for trial in memory.trials(options) if trial.variant == "forget bias 0"}
     assert varied == {"lstm", "peephole-lstm", "depth-gated-lstm", "bidirectional-lstm", "attention-lstm"}
     assert {trial.cell for trial in memory.trials(options)} == set(CELLS)
+
+
+def test_what_a_network_learnt_over_a_shorter_lag_is_where_it_begins(model, monkeypatch):
+    monkeypatch.setattr(learning, "BETWEEN_CHECKS", 2)
+    monkeypatch.setattr(learning, "SHORTER", EASY.lag)
+    learn(EASY, 2, model)
+    learnt = model.get_weights()
+    found = learn(replace(EASY, variant=learning.AFTER_SHORTER), 2, model)
+    begin_again(model, EASY.seed)
+    model.set_weights(learnt)
+    batch = EASY.network.batch
+    rows, answers = silent_recall(2 * batch, EASY.lag, np.random.default_rng(EASY.seed))
+    model.fit(rows, answers, batch_size=batch, shuffle=False, verbose=0)
+    tested = silent_recall(learning.TESTED, EASY.lag, np.random.default_rng(learning.TEST_SEED))
+    expected = model.evaluate(*tested, batch_size=learning.TESTED, verbose=0)
+    assert found["error"] == pytest.approx(expected, rel=1e-5)
+    assert found["error"] != pytest.approx(learn(EASY, 2, model)["error"], rel=1e-2)
+
+
+def test_only_weights_that_serve_any_lag_are_taken_from_a_shorter_one():
+    options = memory._options(["--out", "x", "--tasks", "adding", "--lags", "200", "1000", "--seeds", "0"])
+    taken = [trial for trial in memory.trials(options) if trial.variant == learning.AFTER_SHORTER]
+    assert {trial.lag for trial in taken} == {1000}
+    assert {trial.cell for trial in taken} == set(CELLS) - {"mlp"}
 
 
 def test_the_table_says_how_many_seeds_solved_it_and_where_the_others_were_given_up():

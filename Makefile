@@ -2,7 +2,7 @@
 # Arguments pass through: make run ARGS="--symbols AAPL MSFT", make test ARGS="-k windows -x".
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint lock notebooks clean app-installed dev-installed
+.PHONY: help run test test-jax lint lock notebooks clean app-installed dev-installed
 
 ARGS ?=
 PYTHON_IN_VENV := .venv/bin/python
@@ -14,6 +14,10 @@ run: app-installed ## prices, back test, training, forecast, report (ARGS="--sym
 	@$(PYTHON_IN_VENV) -m app run $(ARGS)
 
 test: dev-installed ## all tests (ARGS="-k windows -x")
+	@$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-jax: dev-installed ## all tests with JAX installed beside TensorFlow: those that compare the two run, too
+	@sh requirements/install.sh requirements/jax.txt
 	@$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: dev-installed ## style, layout and types

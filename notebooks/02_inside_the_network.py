@@ -57,8 +57,8 @@ seen["gates"].set_index(["model", "gate"])[["mean", "shut", "open"]].round(3)
 pictures["gates-lstm"].figure
 
 # %% [markdown]
-# After a few epochs on daily prices most gates still stand near where they began, and hardly one is shut or wide
-# open: this network uses its gates as dimmers, not as switches.
+# Look at the ends: a gate below 0.1 is shut, one above 0.9 wide open. Gates that stand between are dimmers, not
+# switches; after a few epochs on daily prices most have not moved far from where they began.
 
 # %%
 pictures["traces-lstm"].figure
@@ -96,8 +96,10 @@ pictures["spectrum"].figure
 # %% [markdown]
 # ## What the forecasts rest on
 #
-# Integrated gradients share out, among the features, the distance between a forecast and that of the mean row; all
-# shares add up to it exactly. Beside them is what the CRPS loses when one feature comes from another day.
+# Integrated gradients share out, among the features, the distance between a forecast and that of the mean row: with
+# their signs the contributions add up to it, but for what the numerical integral misses (where that is much, a note
+# says so). The bars show sizes without signs. Beside them is what the CRPS loses when one feature comes from another
+# day.
 
 # %%
 pictures["importance-lstm"].figure
@@ -113,7 +115,7 @@ print(*said["attribution"], sep="\n")
 # ## Which gate matters?
 #
 # Tutorials say: forget more than input more than output. Here each gate is held still in the trained network, at its
-# own mean or at 1.
+# own mean, or where it is as if it were absent (at 1).
 
 # %%
 pictures["knockout-lstm"].figure

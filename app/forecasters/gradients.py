@@ -67,7 +67,8 @@ class GradientWatch:
 
     d L / d x_(T-k), k = 0 to lookback - 1, with L the pinball loss of the forecast at row T and x the
     standardised rows: each is a product of k Jacobians of the state, whose norm falls or rises
-    geometrically with k. With truncation, k ends where the gradient is cut.
+    geometrically with k. With truncation, k ends where the gradient is cut; attention reaches beyond, straight to the
+    states it weighs.
 
     Args:
         recipe: of the network.
@@ -83,7 +84,8 @@ class GradientWatch:
         chosen = np.unique(np.linspace(0, len(learnt.ends) - 1, WINDOWS).astype(int))
         self.inputs = learnt.panel.features[learnt.ends[chosen, None] + np.arange(1 - lookback, 1)]
         self.targets = np.nan_to_num(learnt.targets[chosen, -1])
-        self.rows = min(lookback, recipe.segment or lookback)
+        cut = 0 if recipe.cell == "attention-lstm" else recipe.segment
+        self.rows = min(lookback, cut or lookback)
         self.gradient = _gradient(recipe, model, self.targets.shape)
         self.model, self.recipe, self.warned = model, recipe, False
 

@@ -106,8 +106,13 @@ class Network:
 
     @property
     def segment(self) -> int:
-        """Rows over which a gradient flows back in training; 0 for all."""
-        return self.truncation or (self.steps if self.stateful else 0)
+        """Rows over which a gradient flows back through a state in training; 0 for all, and where there is no state."""
+        return 0 if self.cell in WITHOUT_RECURRENCE else self.truncation or (self.steps if self.stateful else 0)
+
+    @property
+    def carried(self) -> int:
+        """Chunks in a row over which a state goes on in training."""
+        return CARRIED if self.stateful and self.cell not in WITHOUT_RECURRENCE else 1
 
     def fit(self, train: Windows, validation: Windows):
         """Train one network for each member; returns an `app.forecasters.recurrent.FittedNetwork`.

@@ -14,7 +14,7 @@ from app.errors import TrainingError
 from app.forecasters import networks
 from app.forecasters.gradients import GradientWatch
 from app.forecasters.harx import FittedHarX, HarX
-from app.forecasters.recipe import CARRIED, Network, cudnn_path
+from app.forecasters.recipe import Network, cudnn_path
 from app.forecasters.shapes import WITHOUT_RECURRENCE
 from app.forecasters.start import gpu_visible
 from app.schema import LEVELS
@@ -104,13 +104,12 @@ def _train(
 ) -> tuple[keras.Model, pd.DataFrame]:
     """One member, with the weights of its best epoch; it begins with those of `start`, if given."""
     keras.utils.set_random_seed(recipe.seed)
-    carried = CARRIED if recipe.stateful else 1
-    learnt, checked = _chunks(recipe.steps * carried, train), _chunks(recipe.steps, validation)
+    learnt, checked = _chunks(recipe.steps * recipe.carried, train), _chunks(recipe.steps, validation)
     model = _untrained(recipe, train, learnt.targets)
     if start is not None:
         model.set_weights(start.get_weights())
     fitter = networks.trainer(model, train.panel.features, learnt.length, learnt.targets.shape[1])
-    batch = max(1, recipe.batch // carried)
+    batch = max(1, recipe.batch // recipe.carried)
     updates = max(1, min(recipe.updates, len(learnt.ends) // batch))
     fitter.compile(optimizer=optimizer(recipe, updates), loss=networks.PinballLoss(), jit_compile=False)
     checker = _checker(model, fitter, learnt, checked)

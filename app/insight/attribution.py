@@ -98,7 +98,7 @@ def permutation_importance(
 
     Returns:
         Columns feature, horizon, crps (as it is), permuted (mean over repeats), increase (permuted / crps - 1),
-        deviation (of the increase between repeats), repeats, windows, days.
+        deviation (of the increase between repeats; NaN if there is but one), repeats, windows, days.
 
     Source: Breiman (2001), "Random forests", Machine Learning 45, section 10; for any model and loss: Fisher,
     Rudin & Dominici (2019), JMLR 20, 177.
@@ -114,7 +114,8 @@ def permutation_importance(
             found.append(_crps(models, mixed, windows))
         for place, horizon in enumerate(windows.spec.horizons):
             ratio = np.array(found)[:, place] / whole[place] - 1
-            scores = (whole[place], np.mean(found, axis=0)[place], ratio.mean(), ratio.std(ddof=min(1, repeats - 1)))
+            deviation = ratio.std(ddof=1) if repeats > 1 else np.nan
+            scores = (whole[place], np.mean(found, axis=0)[place], ratio.mean(), deviation)
             rows.append((feature, horizon, *scores, repeats, len(windows), len(np.unique(windows.origin))))
     return pd.DataFrame(rows, columns=IMPORTANCE_COLUMNS)
 

@@ -43,5 +43,5 @@ class Effort:
                 raise SettingsError(f"inspect --{name} must be {low} to {high}, got {value}.")
 
 
-QUICK = Effort(windows=252, gradients=8, sessions=120, repeats=1)
+QUICK = Effort(windows=252, gradients=8, sessions=120, repeats=3)
 """For the report of a run."""

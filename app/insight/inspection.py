@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 WATCHED = 256
 """Windows at most of which every gate of every row is kept."""
 
+MISSED = 0.02
+"""Share of a mean distance by which contributions may fail to add up to one before it is said."""
+
 FRAME = (
     "{} forecasts in units of the volatility that HAR-X expects: all that is shown here is what the network adds to "
     "that line, which has seen the same sessions."
@@ -94,6 +97,11 @@ def _notes(name: str, tables: dict[str, pd.DataFrame], wanted: int) -> list[tupl
     elif rows < wanted:
         notes.append(
             ("memory", f"{name} was asked with {rows} sessions: longer windows are few, or it cannot read them.")
+        )
+    missed = (tables["completeness"]["gap"] / tables["completeness"]["difference"]).max()
+    if missed > MISSED:
+        notes.append(
+            ("attribution", f"{name}: contributions miss what they should add up to by up to {missed:.1%} of its mean.")
         )
     return notes
 

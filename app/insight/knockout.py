@@ -13,9 +13,13 @@ from app.forecasters.base import forecasts_table
 from app.insight.anatomy import OF_DECODER, Held, Watched, watch
 from app.insight.replay import Replay
 
-WAYS = ("mean", "one")
+WAYS = ("mean", "absent")
 """A gate is held at its own mean, unit by unit (the headline: it no longer decides, but lets through as much as
-before), or at 1 (it is not there, as in Greff et al. 2017, who trained again without it; here nothing is)."""
+before), or where it is as if it were absent (Greff et al. 2017 trained again without it; here nothing is trained)."""
+
+ABSENT = {"update": 0.0, "depth": 0.0}
+"""An LSTM's gates, and GRU's reset gate, are as if absent at 1. GRU's update gate z is at 0: h' = z h + (1 - z) h~ is
+then h~ alone, while 1 would let nothing in. So is the depth gate: then nothing comes from the memory below."""
 
 OVER = ("rows", "horizons")
 """What a gate acts over: the rows that are read, or, in a decoder, the horizons. Gates are ranked among their like."""
@@ -81,7 +85,9 @@ def _layers(seen: Watched, over: str) -> Mapping[str, Replay]:
 def _held(seen: Watched, over: str, gate: str, way: str) -> Held:
     """Where a gate is held in every layer that has it."""
     values = {layer: one.gates[gate] for layer, one in _layers(seen, over).items() if gate in one.gates}
-    return {(layer, gate): 1.0 if way == "one" else z.mean(axis=(0, 1)) for layer, z in values.items()}
+    return {
+        (layer, gate): ABSENT.get(gate, 1.0) if way == "absent" else z.mean(axis=(0, 1)) for layer, z in values.items()
+    }
 
 
 def _forecasts(name: str, models: Sequence[keras.Model], windows: Windows, held: Sequence[Held]) -> pd.DataFrame:

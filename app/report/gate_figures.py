@@ -21,7 +21,7 @@ GATE_LOOKS = {
 }
 """Colour and line of each gate."""
 
-HELD_LOOKS = {"mean": ("o", "at its mean"), "one": ("D", "at 1")}
+HELD_LOOKS = {"mean": ("o", "at its mean"), "absent": ("D", "as if absent"), "one": ("D", "at 1")}
 LAYERS = 4
 """Layers shown, from the data up."""
 

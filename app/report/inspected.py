@@ -16,7 +16,9 @@ ALPHA = 0.05
 CLAIM = ("forget", "input", "output")
 """The order in which tutorials say the gates of an LSTM matter."""
 
-HELD = {"mean": "at its mean", "one": "at 1"}
+HELD = {"mean": "at its mean", "absent": "as if it were absent", "one": "at 1"}
+"""How gates are held; inspections of earlier releases held every one at 1."""
+
 OVER = {"rows": "", "horizons": " of its decoder"}
 PARTS = {"median": "median", "width": "width of the band"}
 
@@ -195,15 +197,20 @@ def _weight(tables: Tables, model: str) -> str:
     permuted = _of(tables["importance"], model)
     worst = permuted[permuted["horizon"] == horizon].sort_values("increase", ascending=False).iloc[0]
     most = listed([f"{row.feature} {percent(row.share, 0)}" for row in shares.head(3).itertuples()])
-    clear = worst["increase"] > 2 * worst["deviation"]
-    cost = (
-        f"Permuted, {worst['feature']} costs most: CRPS {percent(worst['increase'], 2, True)}"
-        if clear
-        else "Permuted one by one, no feature costs more than permutations differ among themselves: the largest is "
-        f"{worst['feature']}, CRPS {percent(worst['increase'], 2, True)}"
-    )
+    return f"{model}, {ahead(horizon)}: the width of its band rests on {most}. {_permuted(worst)}."
+
+
+def _permuted(worst: pd.Series) -> str:
+    """The feature that costs most when it is permuted, and whether that is more than permutations differ."""
+    cost = f"CRPS {percent(worst['increase'], 2, True)}"
+    if pd.isna(worst["deviation"]):
+        return f"Permuted once, {worst['feature']} costs most: {cost}; how far permutations differ is not known"
+    cost += f" ± {percent(worst['deviation'], 2)}"
+    if worst["increase"] > 2 * worst["deviation"]:
+        return f"Permuted, {worst['feature']} costs most: {cost}"
     return (
-        f"{model}, {ahead(horizon)}: the width of its band rests on {most}. {cost} ± {percent(worst['deviation'], 2)}."
+        "Permuted one by one, no feature costs more than permutations differ among themselves: the largest is "
+        f"{worst['feature']}, {cost}"
     )
 
 

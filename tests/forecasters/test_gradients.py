@@ -74,6 +74,15 @@ def test_what_was_compiled_for_one_training_tells_of_the_weights_and_scales_of_t
     assert not np.allclose(found, before, rtol=0.01)
 
 
+@pytest.mark.parametrize(("cell", "rows"), [("lstm", 2), ("attention-lstm", LOOKBACK), ("mlp", LOOKBACK)])
+def test_gradients_are_measured_as_far_back_as_truncation_lets_them_reach(cell, rows):
+    watch, model, _ = watched(Network(cell=cell, units=4, truncation=2))
+    watch.rows = LOOKBACK
+    by_lag = watch.measure().by_lag
+    assert np.flatnonzero(by_lag).max() + 1 == rows
+    assert len(GradientWatch(watch.recipe, model, planted(lag=0).chunks(4)).measure().by_lag) == rows
+
+
 def test_truncation_is_no_fault_of_the_network():
     watch, _, _ = watched(Network(units=4, truncation=2))
     assert len(watch.measure().by_lag) == 2

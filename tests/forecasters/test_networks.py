@@ -266,7 +266,10 @@ def test_a_network_with_recurrent_dropout_forecasts_without_and_is_saved(cell, s
 
 def test_what_does_not_concern_a_network_does_not_stop_it():
     Network(cell="lstm", units=18)
-    Network(cell="mlp", recurrent_dropout=0.1, truncation=5, periods=(3, 2))
+    for cell in WITHOUT_RECURRENCE:
+        idle = Network(cell=cell, recurrent_dropout=0.1, truncation=5, stateful=True, periods=(3, 2))
+        assert (idle.segment, idle.carried) == (0, 1)
+    assert Network(cell="gru", stateful=True).carried > 1
 
 
 def test_periods_given_as_a_list_make_the_same_recipe():

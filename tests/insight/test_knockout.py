@@ -19,11 +19,11 @@ def test_every_gate_of_a_network_that_is_right_costs_when_it_is_held():
     assert set(costs["gate"]) == {"forget", "input", "output"}
     assert set(costs["held"]) == set(WAYS)
     assert (costs["difference"] > 0).all()
-    at_one = costs[(costs["held"] == "one") & (costs["horizon"] == 1)].set_index("gate")
-    assert (at_one["p_value"] < 0.05).all()
-    assert (at_one["low"] > 0).all()
-    ranked = order[(order["held"] == "one") & (order["horizon"] == 1)]
-    falling = at_one["difference"].sort_values(ascending=False).index.tolist()
+    absent = costs[(costs["held"] == "absent") & (costs["horizon"] == 1)].set_index("gate")
+    assert (absent["p_value"] < 0.05).all()
+    assert (absent["low"] > 0).all()
+    ranked = order[(order["held"] == "absent") & (order["horizon"] == 1)]
+    falling = absent["difference"].sort_values(ascending=False).index.tolist()
     assert [ranked["gate"].iloc[0], *ranked["next"]] == falling
     assert (order["difference"] >= 0).all()
 
@@ -35,11 +35,11 @@ def test_a_forget_gate_that_is_always_one_costs_nothing():
     assert costs[costs["gate"] == "input"]["difference"].min() > 1e-4
 
 
-def test_a_gate_that_stands_still_costs_nothing_at_its_mean_and_something_at_one():
+def test_a_gate_that_stands_still_costs_nothing_at_its_mean_and_something_absent():
     costs, _ = held(planted.gates_biased("lstm", {1: -0.5}))
     forget = costs[costs["gate"] == "forget"].set_index(["held", "horizon"])["difference"]
     assert forget["mean"].abs().max() < 1e-5
-    assert forget["one"].min() > 1e-4
+    assert forget["absent"].min() > 1e-4
 
 
 def test_a_reset_gate_that_nothing_hears_costs_nothing():
@@ -53,6 +53,13 @@ def test_a_reset_gate_that_nothing_hears_costs_nothing():
     costs, _ = held(model)
     assert costs[costs["gate"] == "reset"]["difference"].abs().max() < 1e-9
     assert costs[costs["gate"] == "update"]["difference"].min() > 1e-4
+
+
+@pytest.mark.parametrize(("bias", "low", "high"), [(-50.0, -1e-9, 1e-9), (1.0, 1e-3, np.inf)])
+def test_an_update_gate_is_absent_where_the_candidate_alone_is_the_state(bias, low, high):
+    costs, _ = held(planted.gates_biased("gru", {0: bias}))
+    absent = costs[(costs["gate"] == "update") & (costs["held"] == "absent")]["difference"]
+    assert low < absent.min() <= absent.max() < high
 
 
 @pytest.mark.parametrize("cell", ["simple-rnn", "mlp"])
@@ -72,7 +79,7 @@ def test_the_gates_of_a_decoder_are_held_apart_from_the_encoders(shape, over):
     costs, order = held(planted.network("lstm", shape=shape))
     assert list(dict.fromkeys(costs["over"])) == over
     assert len(costs) == len(over) * len(WAYS) * 3 * len(planted.SPEC.horizons)
-    assert (costs[costs["held"] == "one"]["difference"] > 0).all()
+    assert (costs[costs["held"] == "absent"]["difference"] > 0).all()
     assert len(order) == len(over) * len(WAYS) * 2 * len(planted.SPEC.horizons)
     assert (order["difference"] >= 0).all()
 

@@ -64,12 +64,12 @@ def tables(costs=(0.03, 0.01, 0.02), p_value=0.01) -> dict[str, pd.DataFrame]:
         "knockout": [
             rows("lstm", over="rows", held=way, gate=GATES, horizon=1, difference=costs, low=-0.01, high=0.05,
                  p_value=p_value, days=252, symbols=2)
-            for way in ("mean", "one")
+            for way in ("mean", "absent")
         ],
         "knockout_order": [
             rows("lstm", over="rows", held=way, horizon=1, gate=[ranked[0][1], ranked[1][1]],
                  next=[ranked[1][1], ranked[2][1]], difference=0.01, low=0.0, high=0.02, p_value=p_value, days=252)
-            for way in ("mean", "one")
+            for way in ("mean", "absent")
         ],
         "notes": [rows("mlp", subject=["gates"], note=NOTHING)],
     }  # fmt: skip
@@ -107,7 +107,7 @@ def test_the_order_of_the_gates_is_said_as_it_was_measured(costs, p_value, words
     assert words in said[0]
     assert ("+3.00\u00a0%*" in said[0]) == (p_value < 0.05)
     assert "each gate held at its mean" in said[0]
-    assert "each gate held at 1" in said[1]
+    assert "each gate held as if it were absent" in said[1]
 
 
 def test_memory_gates_and_features_in_words():
@@ -128,6 +128,13 @@ def test_a_feature_that_costs_no_more_than_chance_is_not_said_to():
     given = tables()
     given["importance"]["deviation"] = 0.02
     assert "no feature costs more than permutations differ" in inside_sentences(given)["attribution"][0]
+
+
+def test_one_permutation_is_not_said_to_be_certain():
+    given = tables()
+    given["importance"]["deviation"] = np.nan
+    said = inside_sentences(given)["attribution"][0]
+    assert said.endswith("Permuted once, down costs most: CRPS +2.00\u00a0%; how far permutations differ is not known.")
 
 
 def test_a_forecast_that_depends_on_nothing_is_said_to():

@@ -121,7 +121,7 @@ def permutation_importance(
 
 
 def _donors(origin: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(n,) a permutation that takes every window from another day.
+    """(n,) a permutation that takes every window from another day, unless one day holds more than half of them.
 
     Windows are laid in a circle, day after day in random order; each takes from the one as many places
     on as the fullest day has windows.

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.dataset.features import FEATURES
+from app.dataset.windows import Windows
 from app.forecasters.recipe import CELLS
 from app.insight import attribution
 from app.insight.anatomy import standardised
@@ -68,6 +69,16 @@ def test_only_the_feature_that_matters_costs_when_it_is_permuted():
     assert costs.drop("range")["increase"].abs().max() == 0
     assert set(table["repeats"]) == {3}
     assert set(table["days"]) == {len(set(planted.windows().origin))}
+
+
+def test_a_day_weighs_the_same_with_one_symbol_as_with_two():
+    model, windows = planted.network("lstm"), planted.windows()
+    first, last = windows.origin.min(), windows.origin.max()
+    days = [windows.originating(first, first + 1), windows.originating(last, last + 1).of("A")]
+    both = Windows(windows.panel, np.concatenate([day.ends for day in days]))
+    whole, *apart = [attribution._crps([model], given.gather(), given) for given in (both, *days)]
+    assert [len(day) for day in days] == [2, 1]
+    np.testing.assert_allclose(whole, np.mean(apart, axis=0))
 
 
 def test_answers_are_what_the_network_forecasts():

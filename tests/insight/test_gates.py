@@ -28,6 +28,15 @@ def test_a_gate_that_is_always_open_or_shut_is_called_so():
     assert histogram.loc["input", "share"].tolist() == [1] + [0] * 19
 
 
+def test_a_gate_is_shut_below_one_tenth_and_open_above_nine():
+    """Its four units stand at 0.05, 0.15, 0.85 and 0.95."""
+    z = np.array([0.05, 0.15, 0.85, 0.95])
+    seen = seen_by(planted.gates_biased("lstm", {1: np.log(z / (1 - z))}))
+    for table in (gates.gate_shares(seen), gates.gate_lags(seen)):
+        forget = table[table["gate"] == "forget"]
+        assert set(forget["shut"]) == set(forget["open"]) == {0.25}
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_histograms_hold_every_value_once(cell):
     table = gates.gate_histograms(seen_by(planted.network(cell)))

@@ -42,6 +42,17 @@ def test_a_gate_that_stands_still_costs_nothing_at_its_mean_and_something_absent
     assert forget["absent"].min() > 1e-4
 
 
+def test_every_unit_of_every_member_is_held_at_a_mean_of_its_own():
+    """Gates that stand still, but each elsewhere, lose nothing at their own means."""
+    places = [np.array([-3.0, -1.0, 1.0, 3.0]), np.array([2.0, 0.0, -2.0, -4.0])]
+    models = [planted.surely(planted.gates_biased("lstm", {1: biases})) for biases in places]
+    windows = planted.few(40)
+    costs, _ = knockout(models, windows, watched_members(models, windows, 5))
+    forget = costs[costs["gate"] == "forget"].set_index(["held", "horizon"])["difference"]
+    assert forget["mean"].abs().max() < 1e-5
+    assert forget["one"].abs().min() > 1e-4
+
+
 def test_a_reset_gate_that_nothing_hears_costs_nothing():
     """Without weights from the state to the candidate there is nothing to reset."""
     model = planted.network("gru")

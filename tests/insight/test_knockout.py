@@ -50,7 +50,7 @@ def test_every_unit_of_every_member_is_held_at_a_mean_of_its_own():
     costs, _ = knockout(models, windows, watched_members(models, windows, 5))
     forget = costs[costs["gate"] == "forget"].set_index(["held", "horizon"])["difference"]
     assert forget["mean"].abs().max() < 1e-5
-    assert forget["one"].abs().min() > 1e-4
+    assert forget["absent"].abs().min() > 1e-4
 
 
 def test_a_reset_gate_that_nothing_hears_costs_nothing():

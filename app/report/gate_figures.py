@@ -69,6 +69,29 @@ def gate_lags(table: pd.DataFrame, title: str) -> Figure:
 
 
 @styled
+def gate_ends(table: pd.DataFrame, title: str) -> Figure:
+    """How often each gate is wide open (upwards) and shut (downwards) along the window, the origin on the right.
+
+    Args:
+        table: `gate_lags` of one network.
+        title: what the figure is about.
+    """
+    figure, panels = _layers(table, 2.3)
+    for axes, part in panels:
+        for gate, rows in part.groupby("gate", sort=False):
+            color, line = GATE_LOOKS[str(gate)]
+            rows = rows.sort_values("lag")
+            axes.plot(rows["lag"], rows["open"], color=color, linestyle=line, label=gate)
+            axes.plot(rows["lag"], -rows["shut"], color=color, linestyle=line)
+        axes.axhline(0, color=INK, linewidth=0.8)
+        axes.yaxis.set_major_formatter(lambda share, _: f"{100 * abs(share):g}\u00a0%")
+        axes.set_ylabel("below 0.1 | above 0.9")
+        towards_origin(axes, part["lag"].max())
+    _finish(panels, title, LAG)
+    return figure
+
+
+@styled
 def gate_horizons(table: pd.DataFrame, title: str) -> Figure:
     """Each gate of a decoder at each horizon: mean over units and windows, and where 80 % lie.
 

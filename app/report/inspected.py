@@ -108,8 +108,13 @@ def _gates(tables: Tables, model: str) -> Iterator[Picture]:
             gate_figures.gate_histograms(_of(tables["gate_histograms"], model), f"{model} · gates"),
             alt,
         )
-        figure = gate_figures.gate_lags(_of(tables["gate_lags"], model), f"{model} · gates by session")
+        by_lag = _of(tables["gate_lags"], model)
+        figure = gate_figures.gate_lags(by_lag, f"{model} · gates by session")
         yield Picture(f"gates-by-lag-{model}", figure, f"Mean activation of the gates of {model} by session.")
+        if by_lag[["shut", "open"]].any(axis=None):
+            figure = gate_figures.gate_ends(by_lag, f"{model} · gates at their ends by session")
+            caption = "Share of units and windows: above the line open (above 0.9), below it shut (below 0.1)."
+            yield Picture(f"gates-at-ends-{model}", figure, f"{model}: {caption}", caption)
     yield from _decoded(tables, model)
     paid = _of(tables["attention"], model)
     if len(paid):

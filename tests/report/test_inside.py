@@ -110,6 +110,16 @@ def test_the_order_of_the_gates_is_said_as_it_was_measured(costs, p_value, words
     assert "each gate held as if it were absent" in said[1]
 
 
+def test_gates_at_their_ends_are_drawn_where_there_are_any():
+    """Open upwards, shut downwards, each gate by lag."""
+    given = tables()
+    assert not any("gates-at-ends" in picture.name for picture in pictures(given)["gates"])
+    given["gate_lags"] = given["gate_lags"].assign(shut=0.02, open=0.3)
+    (drawn,) = (picture for picture in pictures(given)["gates"] if picture.name == "gates-at-ends-lstm")
+    lines = [line.get_ydata() for line in drawn.figure.axes[0].lines[: 2 * len(GATES)]]
+    assert [set(line) for line in lines] == [{0.3}, {-0.02}] * len(GATES)
+
+
 def test_memory_gates_and_features_in_words():
     said = inside_sentences(tables())
     assert said["memory"][1] == (

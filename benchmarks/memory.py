@@ -38,9 +38,11 @@ def trials(options: argparse.Namespace) -> Iterator[Trial]:
     for lag, variant, task, cell, seed in product(
         options.lags, options.variants, options.tasks, options.cells, options.seeds
     ):
-        without = variant == "forget bias 0" and cell not in WITH_FORGET_BIAS
-        if not without and not (variant == AFTER_SHORTER and (lag <= SHORTER or cell == "mlp")):
-            yield Trial(task, lag, cell, variant, seed)
+        if variant == "forget bias 0" and cell not in WITH_FORGET_BIAS:
+            continue
+        if variant == AFTER_SHORTER and (lag <= SHORTER or cell == "mlp"):
+            continue
+        yield Trial(task, lag, cell, variant, seed)
 
 
 def learn_all(options: argparse.Namespace) -> pd.DataFrame:

@@ -57,11 +57,9 @@ def gate_lags(table: pd.DataFrame, title: str) -> Figure:
     """
     figure, panels = _layers(table, 2.3)
     for axes, part in panels:
-        for gate, rows in part.groupby("gate", sort=False):
-            color, line = GATE_LOOKS[str(gate)]
-            rows = rows.sort_values("lag")
-            axes.fill_between(rows["lag"], rows["low"], rows["high"], color=color, alpha=0.12, linewidth=0)
-            axes.plot(rows["lag"], rows["mean"], color=color, linestyle=line, label=gate)
+        for rows, looks in _gates_by_lag(part):
+            axes.fill_between(rows["lag"], rows["low"], rows["high"], color=looks["color"], alpha=0.12, linewidth=0)
+            axes.plot(rows["lag"], rows["mean"], **looks)
         axes.set(ylim=(0, 1), ylabel="activation")
         towards_origin(axes, part["lag"].max())
     _finish(panels, title, LAG)
@@ -78,11 +76,9 @@ def gate_ends(table: pd.DataFrame, title: str) -> Figure:
     """
     figure, panels = _layers(table, 2.3)
     for axes, part in panels:
-        for gate, rows in part.groupby("gate", sort=False):
-            color, line = GATE_LOOKS[str(gate)]
-            rows = rows.sort_values("lag")
-            axes.plot(rows["lag"], rows["open"], color=color, linestyle=line, label=gate)
-            axes.plot(rows["lag"], -rows["shut"], color=color, linestyle=line)
+        for rows, looks in _gates_by_lag(part):
+            axes.plot(rows["lag"], rows["open"], **looks)
+            axes.plot(rows["lag"], -rows["shut"], **{**looks, "label": None})
         axes.axhline(0, color=INK, linewidth=0.8)
         axes.yaxis.set_major_formatter(lambda share, _: f"{100 * abs(share):g}\u00a0%")
         axes.set_ylabel("below 0.1 | above 0.9")
@@ -198,6 +194,13 @@ def _layers(table: pd.DataFrame, height: float) -> tuple[Figure, list[tuple[Axes
     figure = Figure(figsize=(WIDTH, 0.7 + height * len(layers)), layout="constrained")
     panels = figure.subplots(len(layers), 1, sharex=True, squeeze=False).ravel()
     return figure, [(axes, table[table["layer"] == name]) for axes, name in zip(panels, layers, strict=True)]
+
+
+def _gates_by_lag(part: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, dict]]:
+    """The rows of each gate of a layer, and how its lines look."""
+    for gate, rows in part.groupby("gate", sort=False):
+        color, line = GATE_LOOKS[str(gate)]
+        yield rows.sort_values("lag"), {"color": color, "linestyle": line, "label": gate}
 
 
 def _finish(panels: list[tuple[Axes, pd.DataFrame]], title: str, label: str, legend: bool = True) -> None:

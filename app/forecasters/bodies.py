@@ -164,7 +164,13 @@ def _transformer(network, lookback: int) -> list[keras.layers.Layer]:
     drawn = {"kernel_initializer": network.kernel_initializer}
     blocks = [
         CausalBlock(
-            network.heads, lookback, network.dropout, _seed(network, number), **drawn, name=f"block_{number + 1}"
+            network.heads,
+            lookback,
+            network.dropout,
+            _seed(network, number),
+            **drawn,
+            newest=number == network.layers - 1,
+            name=f"block_{number + 1}",
         )
         for number in range(network.layers)
     ]

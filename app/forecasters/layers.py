@@ -213,11 +213,14 @@ class CausalBlock(keras.layers.Layer):
 
         y = x + attention(norm(x)),  answer = y + W2 relu(W1 norm(y) + b1) + b2
 
-    (batch, length, units) → the same; W1 widens to four times the units.
+    (batch, length, units) → the same, or with `newest` (batch, length - lookback + 1, units); W1 widens to four times
+    the units.
 
     Args:
         heads: of the attention, each units / heads wide.
         lookback: rows a row may see.
+        newest: answer only for the rows a forecast can be made from, which have `lookback` rows up to them. All that
+            the last of several blocks needs to: over one window it attends from one row, not from `length`.
         dropout: share of attention weights, and of outputs of both halves, dropped in training.
         seed: of the dropout.
         kernel_initializer: of all W.
@@ -233,11 +236,12 @@ class CausalBlock(keras.layers.Layer):
         dropout: float = 0.0,
         seed: int = 0,
         kernel_initializer: str = "glorot_uniform",
+        newest: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.heads, self.lookback, self.dropout, self.seed = heads, lookback, dropout, seed
-        self.kernel_initializer = kernel_initializer
+        self.kernel_initializer, self.newest = kernel_initializer, newest
 
     def build(self, input_shape):
         units, drawn = input_shape[-1], {"kernel_initializer": self.kernel_initializer}
@@ -255,19 +259,20 @@ class CausalBlock(keras.layers.Layer):
             layer.build(input_shape)
 
     def call(self, inputs, training=None):
-        seen = ops.convert_to_tensor(_band(inputs.shape[1], self.lookback)[None])
+        first = self.lookback - 1 if self.newest else 0
+        seen = ops.convert_to_tensor(_band(inputs.shape[1], self.lookback)[None, first:])
         x = self.norms[0](inputs)
-        # The band alone is causal; Keras's own mask is a second lock on the same door.
-        x = self.attention(x, x, attention_mask=seen, use_causal_mask=True, training=training)
-        y = inputs + self.drops[0](x, training=training)
+        x = self.attention(x[:, first:], x, attention_mask=seen, training=training)
+        y = inputs[:, first:] + self.drops[0](x, training=training)
         x = self.narrow(self.widen(self.norms[1](y)))
         return y + self.drops[1](x, training=training)
 
     def compute_output_shape(self, input_shape):
-        return input_shape
+        batch, length, units = input_shape
+        return (batch, length - self.lookback + 1 if self.newest else length, units)
 
     def get_config(self):
-        names = ("heads", "lookback", "dropout", "seed", "kernel_initializer")
+        names = ("heads", "lookback", "dropout", "seed", "kernel_initializer", "newest")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 

@@ -6,8 +6,10 @@ import pytest
 from keras import layers, ops
 
 from app.errors import SettingsError
+from app.forecasters.bodies import body
 from app.forecasters.cells import ClockworkRNNCell, DepthGatedLSTMCell, PeepholeLSTMCell
 from app.forecasters.layers import AttentionPooling, CausalBlock, DropoutRNN, Framed, Hidden, Positions, Truncated
+from app.forecasters.recipe import Network
 from tests import reference
 
 UNITS, FEATURES, LOOKBACK = 4, 3, 5
@@ -92,15 +94,25 @@ def test_agrees_with_the_equations_written_as_loops(name):
     np.testing.assert_allclose(ops.convert_to_numpy(layer(X)), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_the_transformer_block_agrees_with_loops():
+@pytest.mark.parametrize(("newest", "first"), [(False, 0), (True, LOOKBACK - 1)])
+def test_the_transformer_block_agrees_with_loops(newest, first):
     x = np.random.default_rng(3).normal(size=(2, 9, 6)).astype("float32")
-    block = wild(CausalBlock(heads=2, lookback=LOOKBACK), x)
+    block = wild(CausalBlock(heads=2, lookback=LOOKBACK, newest=newest), x)
     attention = block.attention
     parts = {"norm_1": block.norms[0], "norm_2": block.norms[1], "widen": block.widen, "narrow": block.narrow}
     parts |= {name: getattr(attention, f"{name}_dense") for name in ("query", "key", "value", "output")}
     weights = {name: numbers(part) for name, part in parts.items()}
-    expected = [reference.causal_block(row, weights, LOOKBACK) for row in x.astype("float64")]
+    expected = [reference.causal_block(row, weights, LOOKBACK)[first:] for row in x.astype("float64")]
+    assert block.compute_output_shape(x.shape) == np.shape(expected)
     np.testing.assert_allclose(ops.convert_to_numpy(block(x)), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_transformer_attends_only_from_the_rows_that_forecast_and_every_row_in_the_blocks_before():
+    first, second = (
+        layer for layer in body(Network(cell="transformer", layers=2), LOOKBACK) if isinstance(layer, CausalBlock)
+    )
+    assert (first.newest, second.newest) == (False, True)
+    assert CausalBlock.from_config(second.get_config()).newest
 
 
 def test_without_peepholes_it_is_keras_lstm():

@@ -79,16 +79,13 @@ def test_a_saved_network_is_looked_into(home, file, capsys, tmp_path, request, s
         (["--models", "gru"], "no saved gru yet: run `python -m app train --models gru` first."),
         (["--windows", "few"], "inspect --windows must be a whole number, got 'few'."),
         (["--sessions", "1001"], "inspect --sessions must be 1 to 1000, got 1001."),
+        (["--windows", "-3"], "inspect --windows must be 2 to 100000, got -3."),
+        (["--models", "gjr-garch"], "gjr-garch is not a network: it has no gates, no state and no gradient"),
     ],
 )
 def test_what_cannot_be_looked_into_is_said_in_one_line(arguments, words, home, capsys):
     assert main(["inspect", *arguments, "--quiet"]) == 2
     assert words in capsys.readouterr().err
-
-
-def test_a_model_that_is_no_network_gets_a_sentence(home, capsys):
-    assert main(["inspect", "--models", "gjr-garch", "--quiet"]) == 0
-    assert capsys.readouterr().out.startswith("gjr-garch is not a network")
 
 
 def test_no_window_looked_at_taught_the_network(prices, tmp_path):

@@ -42,8 +42,6 @@ def inspect(settings: Settings, options: Namespace) -> Answer:
     effort = _effort(options)
     names, others = _networks(settings, options)
     strangers = [{"model": name, "subject": "all", "note": NO_NETWORK.format(name)} for name in others]
-    if not names:
-        return Answer({"notes": strangers}, "\n".join(one["note"] for one in strangers))
     by = {name: registry.newest_sound(settings.versions, name) for name in names}
     seen = ", ".join(one.version.id for one in by.values())
     about = f"Looked at on {pd.Timestamp.now(tz='UTC'):%-d %B %Y}: {seen}."
@@ -111,7 +109,7 @@ def _effort(options: Namespace) -> Effort:
     """How much is looked at, from the flags."""
     given = {name: getattr(options, name) for name in LIMITS if getattr(options, name) is not None}
     for name, value in given.items():
-        if not value.isdecimal():
+        if not value.removeprefix("-").isdecimal():
             raise SettingsError(f"inspect --{name} must be a whole number, got {value!r}.")
     return Effort(**{name: int(value) for name, value in given.items()})
 
@@ -120,7 +118,10 @@ def _networks(settings: Settings, options: Namespace) -> tuple[list[str], list[s
     """The networks asked for, by default the newest there is, and models asked for that are none."""
     if options.models:
         networks = [name for name in settings.models if is_network(name)]
-        return networks, [name for name in settings.models if name not in networks]
+        others = [name for name in settings.models if name not in networks]
+        if not networks:
+            raise SettingsError(f"{NO_NETWORK.format(' or '.join(others))} Name one that has, as in `--models lstm`.")
+        return networks, others
     networks = [name for path in folders(settings.versions) if is_network(name := registry.of_model(path))]
     if not networks:
         raise SettingsError("no saved network yet: run `python -m app train --models lstm` first.")

@@ -122,13 +122,13 @@ def _own_cell(network, lookback: int, number: int) -> keras.layers.Layer | None:
     return None
 
 
-def _lstm(network, number: int, **options) -> keras.layers.LSTM:
+def _lstm(network, number: int, draw: int = 0, **options) -> keras.layers.LSTM:
     return keras.layers.LSTM(
         network.units,
         **_drawn(network),
         recurrent_dropout=network.recurrent_dropout,
         unit_forget_bias=network.forget_bias,
-        seed=_seed(network, number),
+        seed=_seed(network, number) + draw,
         **options,
     )
 
@@ -145,9 +145,10 @@ def _bidirectional(network) -> keras.Sequential:
     """Many-to-one: the last state of the pass forwards beside the last (at the oldest row) of that backwards."""
     layers = []
     for number in range(network.layers):
-        last = number == network.layers - 1
-        lstm = _lstm(network, number, return_sequences=not last)
-        layers.append(keras.layers.Bidirectional(lstm, name=f"both_{number + 1}"))
+        sequences = number < network.layers - 1
+        ahead = _lstm(network, number, return_sequences=sequences)
+        back = _lstm(network, number, draw=2, return_sequences=sequences, go_backwards=True)
+        layers.append(keras.layers.Bidirectional(ahead, backward_layer=back, name=f"both_{number + 1}"))
         layers += _dropout(network, number)
     return keras.Sequential(layers, name="bidirectional")
 

@@ -235,9 +235,9 @@ def test_nonsense_is_refused_in_one_line(settings, message):
     assert "\n" not in str(caught.value)
 
 
-DRAWING = {"mlp": 2, "transformer": 6}
+DRAWING = {"mlp": 2, "transformer": 6, "bidirectional-lstm": 10}
 """What draws in two layers: outputs; attention and two outputs. In all others states and outputs, twice with a decoder;
-both halves of a bidirectional-lstm draw the same, since Keras makes one a copy of the other."""
+a bidirectional-lstm reads with two states a layer, and decodes with one."""
 
 
 @pytest.mark.parametrize("cell", CELLS)

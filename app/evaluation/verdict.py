@@ -67,6 +67,11 @@ class Verdict:
         return bool(self.difference > 0 and self.p_value < ALPHA)
 
     @property
+    def marginal(self) -> bool:
+        """The test finds a difference and the interval leaves room for none, or the reverse."""
+        return bool((self.low <= 0 <= self.high) if self.p_value < ALPHA else (self.high < 0 or self.low > 0))
+
+    @property
     def sentence(self) -> str:
         """The verdict in words, with the numbers it rests on."""
         evidence = _evidence(self) if np.isfinite(self.statistic) else _no_evidence(self)
@@ -128,10 +133,13 @@ def _no_evidence(verdict: Verdict) -> str:
 
 
 def _aside(verdict: Verdict) -> str:
-    """What keeps a drift from being taken for foresight."""
-    if not verdict.drift:
-        return ""
-    return f"; by a drift: {100 * ONE_SIDED:.0f} % or more of its medians say {verdict.drift}"
+    """What keeps a border case from being taken for a clear one, and a drift for foresight."""
+    asides = []
+    if verdict.marginal:
+        asides.append("; at the margin: test and interval disagree")
+    if verdict.drift:
+        asides.append(f"; by a drift: {100 * ONE_SIDED:.0f} % or more of its medians say {verdict.drift}")
+    return "".join(asides)
 
 
 def _sample(verdict: Verdict) -> str:

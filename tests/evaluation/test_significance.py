@@ -287,6 +287,16 @@ def test_a_win_in_words():
     )
 
 
+def test_where_test_and_interval_disagree_the_sentence_says_so():
+    told = "993 days, 200 symbols; at the margin: test and interval disagree"
+    assert said(p_value=0.045, high=0.001).endswith(told)
+    assert said(p_value=0.045, high=0.0).endswith(told)
+    assert said(p_value=0.055).endswith(told)
+    assert said(p_value=0.055, difference=0.009, low=0.007, high=0.011).endswith(told)
+    for agreed in ({"p_value": 0.045}, {"p_value": 0.055, "high": 0.001}):
+        assert said(**agreed).endswith("993 days, 200 symbols")
+
+
 def test_a_median_that_wins_by_always_saying_the_same_is_called_a_drift(rivals):
     drift = {"metric": "mae", "reference": "random-walk"}
     assert said(**drift, up=1.0).endswith("993 days, 200 symbols; by a drift: 99 % or more of its medians say up")

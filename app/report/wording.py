@@ -113,9 +113,11 @@ def summary(asked: Sequence[Question], model: str | None) -> list[str]:
         better = [verdict.horizon for verdict in found if verdict.better]
         worse = [verdict.horizon for verdict in found if verdict.worse]
         where = "at every horizon" if len(better) == len(found) > 1 else _at(better)
+        marginal = [verdict.horizon for verdict in found if verdict.better and verdict.marginal]
         drift = [verdict.horizon for verdict in found if verdict.drift]
-        if drift:
-            where += ("," if drift == better else f", {_at(drift)}") + " by a drift in one direction"
+        for horizons, how in ((marginal, "only just"), (drift, "by a drift in one direction")):
+            if horizons:
+                where += f", {how}" if horizons == better else f", {_at(horizons)} {how}"
         rest = f"; {'they are' if claim.startswith('odds') else 'it is'} worse {_at(worse)}" if worse else ""
         lines.append(f"{model}’s {claim} {where}{rest}.")
     return lines

@@ -435,6 +435,19 @@ def test_the_summary_tells_where_a_median_wins_by_a_drift():
         assert line == f"lstm’s median beats the last close {said} by a drift in one direction."
 
 
+def test_the_summary_tells_where_the_interval_leaves_room_for_no_difference():
+    clear, border = verdict(1), verdict(5, p_value=0.045, high=0.001)
+    for found, said in (
+        ([border], "at 5 sessions ahead, only just"),
+        ([clear, border], "at every horizon, at 5 sessions ahead only just"),
+    ):
+        assert summary(questions(found, "lstm"), "lstm") == [f"lstm’s odds beat those of GJR-GARCH {said}."]
+    median = {"reference": "random-walk", "metric": "mae"}
+    lucky = verdict(5, **median, p_value=0.045, high=0.001, up=1.0)
+    line = summary(questions([lucky], "lstm"), "lstm")[0]
+    assert line == "lstm’s median beats the last close at 5 sessions ahead, only just, by a drift in one direction."
+
+
 def test_settings_read_in_words():
     nested = {"a": {"b": None, "c": True, "d": [1, 2], "e": ()}, "f": 3e-3, "g": "yahoo", "h": "10/5"}
     wanted = {"a.b": "–", "a.c": "yes", "a.d": "1, 2", "a.e": "–", "f": "0.003", "g": "yahoo", "h": "10/5"}

@@ -28,7 +28,7 @@ class Verdict:
     """What the forecasts say about a model against a reference at one horizon.
 
     The test decides (`p_value`); the interval is there to show the size of the difference. They
-    are computed in different ways and may disagree close to the border.
+    are computed in different ways and may disagree close to the border (`marginal`).
     """
 
     model: str

@@ -123,6 +123,7 @@ def _own_cell(network, lookback: int, number: int) -> keras.layers.Layer | None:
 
 
 def _lstm(network, number: int, draw: int = 0, **options) -> keras.layers.LSTM:
+    """draw: which of the seeds of layer `number` its recurrent dropout draws from."""
     return keras.layers.LSTM(
         network.units,
         **_drawn(network),

@@ -219,11 +219,11 @@ class CausalBlock(keras.layers.Layer):
     Args:
         heads: of the attention, each units / heads wide.
         lookback: rows a row may see.
-        newest: answer only for the rows a forecast can be made from, which have `lookback` rows up to them. All that
-            the last of several blocks needs to: over one window it attends from one row, not from `length`.
         dropout: share of attention weights, and of outputs of both halves, dropped in training.
         seed: of the dropout.
         kernel_initializer: of all W.
+        newest: answer only for the rows a forecast can be made from, which have `lookback` rows up to them: all that is
+            needed of the last of several blocks. Over one window it then attends from one row, not from `length`.
 
     Source: Vaswani et al. (2017), arXiv 1706.03762; norm before each half: Xiong et al. (2020),
     "On layer normalization in the transformer architecture", arXiv 2002.04745.

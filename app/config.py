@@ -7,6 +7,7 @@ network.epochs=3` and `[network] epochs = 3` in `settings.toml` say the same.
 import dataclasses
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -116,7 +117,7 @@ class Settings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _lists_from_text(cls, value: Any, info) -> Any:
-        """Let "1,5,20" stand for a list wherever a list is wanted."""
+        """Let "1,5,20" or "[1, 5, 20]" stand for a list wherever a list is wanted."""
         default = cls.model_fields[info.field_name].default
         if info.field_name == "models":
             if not _words(value):
@@ -287,7 +288,8 @@ def _choose_source(layer: Mapping[str, Any], below: dict[str, Any]) -> Mapping[s
 
 
 def _words(value: Any) -> Any:
-    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+    """The items of "1,5,20", of "1 5 20", and of '["lstm", "gru"]' as a settings file has it."""
+    return tuple(re.findall(r"""[^\s,"'\[\]]+""", value)) if isinstance(value, str) else value
 
 
 def _one_line(error: ValidationError) -> str:

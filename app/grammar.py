@@ -189,9 +189,8 @@ def _shared_options() -> Parser:
     group.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
     group.add_argument("--quiet", action="store_true", help="no progress on stderr")
     group.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    group.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="any setting, as in network.epochs=3"
-    )
+    told = "any setting, as in network.epochs=3 or window.horizons=1,5,20"
+    group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=told)
     return options
 
 

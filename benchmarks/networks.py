@@ -111,23 +111,25 @@ def judge_all(options: argparse.Namespace, parts: tuple[Windows, Windows, Window
 
 
 def table(results: pd.DataFrame) -> str:
-    """One row a network: the mean over seeds, the seeds' own values after it; speeds are medians over seeds."""
+    """One row a network: the mean over seeds, of speeds the median, then the seeds; half-lives of the width."""
     results = results.assign(rate=results["targets"] / results["train_cpu_s"])
     yardstick = results[results["network"] == "lstm"].set_index("seed")["rate"]
     rows = []
     for name, runs in results.groupby("network", sort=False):
-        ratio = (runs.set_index("seed")["rate"] / yardstick).median()
+        rates = runs.set_index("seed")["rate"]
+        ratios = rates / yardstick.reindex(rates.index)
         rows.append(
-            [name, f"{runs['parameters'].iloc[0]:,}", f"{runs['rate'].median():,.0f}", f"{ratio:.2f}"]
-            + [_seeds(runs[f"crps_{horizon}"], ".4f") for horizon in (1, 5, 20)]
-            + [_seeds(runs[f"half_life_{part}"], ".1f") for part in ("width_1", "width_20", "median_1")]
+            [name, f"{runs['parameters'].iloc[0]:,}", f"{rates.median() / 1000:,.0f}"]
+            + [_seeds(ratios.median(), ratios, ".2f")]
+            + [_seeds(scores.mean(), scores, ".4f") for scores in (runs[f"crps_{horizon}"] for horizon in (1, 5, 20))]
+            + [_seeds(lives.mean(), lives, ".1f") for lives in (runs["half_life_width_1"], runs["half_life_width_20"])]
         )
-    header = ["network", "parameters", "targets a second", "over lstm's", *(f"CRPS, h = {h}" for h in (1, 5, 20))]
-    return markdown([*header, *(f"half-life, {part}" for part in ("width 1", "width 20", "median 1"))], rows)
+    header = ["network", "parameters", "targets a second, thousands", "over lstm's", "CRPS, h = 1", "h = 5", "h = 20"]
+    return markdown([*header, "half-life, sessions: h = 1", "h = 20"], rows)
 
 
-def _seeds(values: pd.Series, form: str) -> str:
-    return f"{values.mean():{form}} ({', '.join(format(value, form) for value in values)})"
+def _seeds(middle: float, values: pd.Series, form: str) -> str:
+    return f"{middle:{form}} ({', '.join(format(value, form) for value in values)})"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -43,13 +43,12 @@ def test_text_becomes_numbers_and_lists(home, monkeypatch):
 
 
 def test_a_list_may_be_written_as_in_the_settings_file(home):
-    settings = load_settings({"models": '["gru", "lstm:one-to-one"]', "window": {"horizons": "[1, 5]"}})
+    prices = {"symbols": "['BRK-B','^GSPC']", "source": "yahoo"}
+    given = {"models": '["gru", "lstm:one-to-one"]', "window": {"horizons": "[1, 5]"}, "prices": prices}
+    settings = load_settings(given)
     assert settings.models == ("gru", "lstm:one-to-one")
     assert settings.window.horizons == (1, 5)
-    assert load_settings({"prices": {"symbols": "['BRK-B','^GSPC']", "source": "yahoo"}}).prices.symbols == (
-        "BRK-B",
-        "^GSPC",
-    )
+    assert settings.prices.symbols == ("BRK-B", "^GSPC")
 
 
 @pytest.mark.parametrize(
